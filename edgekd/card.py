@@ -1,0 +1,90 @@
+"""`ModelCard`: every fact that must travel with a model file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekd.errors import ModelError, UsageError
+from edgekd.plain import from_plain, to_plain
+
+SCHEMA = "edgekd.card/1"
+METADATA_NAME = "edgekd.card"
+SCORE_RULE = "logsumexp(malignant logits) - logsumexp(benign logits)"
+PIXEL_RULE = "upright RGB, centre square, edgekd.resample/1 to input_px, uint8"
+INTENDED_USE = "Research on skin-lesion screening on phones; a research tool, not a medical device."
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """The score at and above which a lesion is called malignant, and how it was found.
+
+    `rule` is the threshold rule with its target, e.g. `sensitivity_at_least(0.9)`; `fitted_on` the split;
+    `threshold` is in the unit of the score (log odds).
+    """
+
+    rule: str
+    threshold: float
+    fitted_on: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What an application must know to feed a model and to read its answer.
+
+    `labels` name the logits in order; `malignant` lists those counted as malignant. The input is uint8 RGB
+    `[1, input_px, input_px, 3]`. `temperature` divides the score before the sigmoid (1: not calibrated).
+    `operating_point` is null until the file was verified. `provenance` holds digests and versions.
+    """
+
+    schema: str = SCHEMA
+    name: str
+    precision: str
+    input_px: int
+    labels: tuple[str, ...]
+    malignant: tuple[str, ...]
+    pixel_rule: str = PIXEL_RULE
+    score_rule: str = SCORE_RULE
+    operating_point: OperatingPoint | None = None
+    temperature: float = 1.0
+    margin: float | None = None
+    intended_use: str = INTENDED_USE
+    limits: tuple[str, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise UsageError(f"card: schema is {self.schema!r}, expected {SCHEMA!r}")
+        unknown = [name for name in self.malignant if name not in self.labels]
+        if unknown or not self.labels:
+            raise UsageError(f"card: malignant {unknown} not among the labels {list(self.labels)}")
+
+    def to_json(self) -> str:
+        """The card as indented JSON with a final newline; the same card gives the same text."""
+        return json.dumps(to_plain(self), indent=2, sort_keys=True) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> ModelCard:
+        """The card written by `to_json`.
+
+        Raises:
+            UsageError: the text is not a card of this schema.
+        """
+        try:
+            plain = json.loads(text)
+        except ValueError as error:
+            raise UsageError(f"card: not JSON ({error})") from error
+        return from_plain(ModelCard, plain, "card")
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in the JSON file `path`.
+
+    Raises:
+        ModelError: the file is missing or is not a card.
+    """
+    try:
+        return ModelCard.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, UsageError) as error:
+        raise ModelError(f"{path}: no readable model card ({error})") from error

@@ -1,0 +1,54 @@
+"""Heavy imports, made on first use; a missing extra answers with its pip line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import ModuleType
+from typing import Any
+
+from edgekd.errors import MissingExtraError
+
+
+def optional(module: str, *, package: str, extra: str) -> ModuleType:
+    """The imported `module`.
+
+    Raises:
+        MissingExtraError: `package`, which belongs to `extra`, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and module.split(".", maxsplit=1)[0] == error.name.split(".")[0]:
+            raise MissingExtraError(package, extra) from error
+        raise
+
+
+def tensorflow() -> Any:
+    """The `tensorflow` module, set to legacy Keras and quiet, before its first import."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return optional("tensorflow", package="tensorflow", extra="train")
+
+
+def keras() -> Any:
+    """The `tf_keras` module."""
+    tensorflow()
+    return optional("tf_keras", package="tf-keras", extra="train")
+
+
+def tfmot() -> Any:
+    """The `tensorflow_model_optimization` module."""
+    tensorflow()
+    return optional("tensorflow_model_optimization", package="tensorflow-model-optimization", extra="train")
+
+
+def pyplot() -> Any:
+    """`matplotlib.pyplot` on the file-only Agg backend."""
+    optional("matplotlib", package="matplotlib", extra="report").use("Agg")
+    return optional("matplotlib.pyplot", package="matplotlib", extra="report")
+
+
+def jinja2() -> ModuleType:
+    """The `jinja2` module."""
+    return optional("jinja2", package="jinja2", extra="report")

@@ -1,0 +1,1 @@
+"""Every tolerance the tests use, each derived in a comment."""
