@@ -72,8 +72,8 @@ class SourceConfig:
     """One data set of an experiment.
 
     `root` is its folder (CSV: the table); `share` its part of the training draws, relative to the other
-    sources; `train_only` keeps it out of validation and test. `count` and `image_px` belong to the
-    synthetic generator.
+    sources; `train_only` keeps it out of validation and test; `optional` lets a run go without it. `count`
+    and `image_px` belong to the synthetic generator.
     """
 
     name: str
@@ -81,6 +81,7 @@ class SourceConfig:
     root: str = ""
     share: float = 1.0
     train_only: bool = False
+    optional: bool = False
     count: int = 0
     image_px: int = 0
 

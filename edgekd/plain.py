@@ -55,6 +55,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text)
 
 
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not JSON in UTF-8.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path`, whole or not at all."""
     part = path.with_name(f".{path.name}.part")

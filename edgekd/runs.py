@@ -104,7 +104,7 @@ class Run:
         }
 
     def find(self, step: Step) -> Finding:
-        """Whether `step` is kept, stale (and through which field) or missing. Reads and hashes its outputs."""
+        """Whether `step` is kept, stale (through which field) or missing; its outputs are hashed."""
         if not self.folder(step.name).is_dir():
             return Finding(State.MISSING, "never made")
         record = self.record(step.name)

@@ -1,0 +1,43 @@
+# Two commands do all the set-up on a fresh machine: `make quickstart` and `make test`.
+# They need CPython 3.11 to 3.13 with venv, and a package index.
+
+PYTHON := $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
+UV_VERSION := 0.13.8
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: quickstart test test-all check format env clean
+
+quickstart: $(READY)  ## the whole line on generated lesions
+	$(BIN)/edgekd run quickstart
+
+test: $(READY)  ## what every change must pass
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(READY)  ## the slow tests too
+	$(BIN)/pytest
+
+check: $(READY)  ## style, types, import order, lock file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(UV) lock --check --python $(PYTHON)
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+env: $(READY)
+
+$(READY): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --python $(PYTHON) --extra train --extra report
+	touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet uv==$(UV_VERSION)
+
+clean:
+	rm -rf .venv .uv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,187 @@
+"""Somebody's model file on somebody's images: single answers, and an evaluation on labelled ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.card import ModelCard, OperatingPoint, read_card
+from edgekd.console import progress
+from edgekd.data.source import DataSource
+from edgekd.data.table import Row, Split
+from edgekd.errors import DataError, ModelError, UsageError
+from edgekd.imaging.decode import read_image
+from edgekd.imaging.resample import prepare
+from edgekd.metrics.calibration import probability
+from edgekd.metrics.evaluation import EvaluationRecord, evaluate
+from edgekd.metrics.predictions import Predictions, malignancy_score
+from edgekd.runtimes.base import Runtime
+from edgekd_converters import metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model says about one image.
+
+    `score` is in log odds, `probability` the calibrated sigmoid of it; `malignant` the call at the card's
+    operating point, None where the card has none. `logits` are by label.
+    """
+
+    image: str
+    score: float
+    probability: float
+    malignant: bool | None
+    logits: dict[str, float]
+
+
+def find_card(model: Path, card: Path | None = None) -> ModelCard:
+    """The card of `model`: the file `card`, else the verified one of its run, the one beside it, the one inside.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if card is not None:
+        return read_card(card)
+    verified = model.parent.parent.parent / "verify" / model.parent.name / "card.json"
+    for place in (verified, model.parent / "card.json"):
+        if place.is_file():
+            return read_card(place)
+    if model.suffix == ".tflite":
+        return metadata.read_card(model)
+    raise ModelError(f"{model}: no model card beside it; give one with --card FILE")
+
+
+def open_runtime(model: Path, *, threads: int = 1) -> Runtime:
+    """The engine for a model file: LiteRT for .tflite, Keras for .keras and .h5.
+
+    Raises:
+        ModelError: missing, of another kind, or unreadable; an untrusted file is tried in a process of its own.
+    """
+    if not model.is_file():
+        raise ModelError(f"{model}: no such model file")
+    if model.suffix == ".tflite":
+        from edgekd.runtimes.litert import LitertRuntime  # noqa: PLC0415
+        from edgekd.runtimes.probe import probe  # noqa: PLC0415
+
+        probe(model)
+        return LitertRuntime(model, threads=threads)
+    if model.suffix in (".keras", ".h5"):
+        from edgekd.runtimes.keras import KerasRuntime  # noqa: PLC0415
+
+        return KerasRuntime(model)
+    raise ModelError(f"{model}: expected a .tflite, .keras or .h5 file")
+
+
+def predict(runtime: Runtime, card: ModelCard, images: Iterable[Path]) -> Iterator[Answer]:
+    """The answer for each image file, in order.
+
+    Raises:
+        ImageError: a file cannot be read.
+        ModelError: the card does not fit the model.
+    """
+    check_card(runtime, card)
+    for path in images:
+        logits = runtime.logits(prepare(read_image(path), card.input_px)[np.newaxis])
+        yield answer(card, str(path), logits[0])
+
+
+def answer(card: ModelCard, image: str, logits: NDArray[np.float32]) -> Answer:
+    """What `logits` [k] mean by the card."""
+    score = malignancy_score(logits[np.newaxis], card.labels, card.malignant)
+    point = card.operating_point
+    return Answer(
+        image=image,
+        score=float(score[0]),
+        probability=float(probability(score, card.temperature)[0]),
+        malignant=bool(score[0] >= point.threshold) if point else None,
+        logits={name: float(value) for name, value in zip(card.labels, logits, strict=True)},
+    )
+
+
+def check_card(runtime: Runtime, card: ModelCard) -> None:
+    """Nothing, when the card describes this model.
+
+    Raises:
+        ModelError: another input size or another number of labels.
+    """
+    if (runtime.input_px, runtime.n_logits) != (card.input_px, len(card.labels)):
+        raise ModelError(
+            f"the card says {card.input_px} px and {len(card.labels)} labels, the model has "
+            f"{runtime.input_px} px and {runtime.n_logits} outputs: this is the card of another model"
+        )
+
+
+def rows_of(source: DataSource, split: str) -> tuple[Row, ...]:
+    """The rows of one split; every row for "all", or where the source has no splits.
+
+    Raises:
+        DataError: the split is empty.
+    """
+    rows = source.rows()
+    if split == "all" or all(row.split is None for row in rows):
+        return rows
+    if split not in set(Split):
+        raise UsageError(f"split {split!r}: expected all, {', '.join(Split)}")
+    chosen = tuple(row for row in rows if row.split == split)
+    if not chosen:
+        raise DataError(f"source {source.name} has no {split} images")
+    return chosen
+
+
+def evaluate_model(
+    runtime: Runtime, card: ModelCard, source: DataSource, *, split: str = "test", artefact: str
+) -> tuple[EvaluationRecord, Predictions]:
+    """The evaluation of a model on labelled images at its card's operating point, and the predictions.
+
+    Raises:
+        ModelError: the card does not fit the model or has no operating point.
+        DataError: the labels cannot be used.
+        ImageError: an image cannot be read.
+    """
+    check_card(runtime, card)
+    if card.operating_point is None:
+        raise ModelError("the card has no operating point: verify the model first, or give --threshold")
+    rows = rows_of(source, split)
+    predictions = Predictions(
+        image_ids=tuple(row.image_id for row in rows),
+        labels=np.array([row.malignant for row in rows], np.bool_),
+        logits=_logits(runtime, card, source, rows),
+        names=card.labels,
+        malignant=card.malignant,
+    )
+    record = evaluate(
+        predictions,
+        operating_point=card.operating_point,
+        temperature=card.temperature,
+        artefact=artefact,
+        runtime=runtime.engine.name,
+        engine=runtime.engine,
+        split=split,
+        groups=[row.patient or row.lesion for row in rows],
+        attributes={"sex": [row.sex for row in rows], "site": [row.site for row in rows]},
+    )
+    return record, predictions
+
+
+def with_threshold(card: ModelCard, threshold: float | None) -> ModelCard:
+    """`card` with a threshold given by hand, where one is given."""
+    if threshold is None:
+        return card
+    point = OperatingPoint(rule="given", threshold=threshold, fitted_on="none")
+    return dataclasses.replace(card, operating_point=point)
+
+
+def _logits(
+    runtime: Runtime, card: ModelCard, source: DataSource, rows: Sequence[Row]
+) -> NDArray[np.float32]:
+    output = np.empty((len(rows), runtime.n_logits), np.float32)
+    with progress("evaluate", len(rows), "images") as advance:
+        for number, row in enumerate(rows):
+            output[number] = runtime.logits(prepare(source.image(row), card.input_px)[np.newaxis])[0]
+            advance(1, "")
+    return output

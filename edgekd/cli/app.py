@@ -1,0 +1,95 @@
+"""`edgekd`: every verb, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edgekd.cli import audit, bench, compare, doctor, evaluate, export, inspect, predict, run, show, stations
+from edgekd.errors import EdgekdError
+
+_EPILOG = """\
+Examples: edgekd run quickstart · edgekd run isic2017 --data-root DIR --weights DIR · edgekd show runs/quickstart ·
+edgekd export MODEL.keras --fp16 · edgekd predict MODEL.tflite IMAGE.jpg
+
+Exit codes: 0 done, 1 bug, 2 usage, 3 contract failed, 4 something missing or unreadable, 5 device absent.
+A research tool, not a medical device.
+"""
+
+
+class _Group(TyperGroup):
+    """Commands in the order they were added; errors meant for the user become one line and their exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgekdError as error:
+            sys.stderr.write(f"edgekd: {_one_line(error)}\n")
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            sys.stderr.write("edgekd: interrupted; repeat the command to go on from here\n")
+            raise typer.Exit(130) from None
+
+
+def _one_line(error: EdgekdError) -> str:
+    return " ".join(str(error).split())
+
+
+app = typer.Typer(
+    name="edgekd",
+    cls=_Group,
+    no_args_is_help=True,
+    help="Put a lesion classifier on a phone and prove what it lost on the way.",
+    epilog=_EPILOG,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        sys.stdout.write(f"edgekd {version('edgekd')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+data = typer.Typer(name="data", cls=_Group, no_args_is_help=True, help="Look at, check and prepare images.")
+data.command("inspect")(inspect.inspect)
+data.command("prepare")(stations.prepare)
+data.command("audit")(audit.audit)
+
+app.command("run")(run.run)
+app.add_typer(data)
+for name, verb in stations.VERBS.items():
+    app.command(name)(verb)
+app.command("export")(export.export)
+app.command("bench")(bench.bench)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("show")(show.show)
+app.command("compare")(compare.compare)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,40 @@
+"""`edgekd data inspect`: how many images of what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd import console
+from edgekd.cli.options import Json, Kind
+
+
+def inspect(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="Labelled images, or their table.")],
+    kind: Kind = "",
+    as_json: Json = False,
+) -> None:
+    """Count the labelled images of DIR by split and diagnosis; no image is opened.
+
+    Example: edgekd data inspect data/ham10000
+    """
+    console.configure()
+    from edgekd.config import DataConfig  # noqa: PLC0415
+    from edgekd.data.detect import detect_kind, open_folder  # noqa: PLC0415
+
+    layout = detect_kind(data, kind)
+    rows = open_folder(data, layout, DataConfig.malignant).rows()
+    counts = Counter((row.split.value if row.split else "no split", row.diagnosis) for row in rows)
+    if as_json:
+        plain = [{"split": s, "diagnosis": d, "images": n} for (s, d), n in sorted(counts.items())]
+        console.emit_json({"data": str(data), "kind": layout, "images": len(rows), "counts": plain})
+        return
+    patients, lesions = {row.patient for row in rows}, {row.lesion for row in rows}
+    console.emit_table(
+        f"{data}: {layout}, {len(rows)} images, {len(patients - {None})} patients, {len(lesions - {None})} lesions",
+        ("split", "diagnosis", "images"),
+        [(split, diagnosis, str(number)) for (split, diagnosis), number in sorted(counts.items())],
+    )

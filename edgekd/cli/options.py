@@ -1,0 +1,30 @@
+"""The options several verbs share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none.", default_factory=list
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make it again even if it is fresh.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
+Kind = Annotated[
+    str,
+    typer.Option("--kind", help="isic2017, ham10000, folders or csv; found out when not given.", show_default=False),
+]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A .tflite, .keras or .h5 file.", show_default=False)
+]
+Card = Annotated[
+    Path | None, typer.Option("--card", help="The model's card, if not beside or inside it.", show_default=False)
+]

@@ -1,0 +1,49 @@
+"""`edgekd predict`: a model's answer about single images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekd import console
+from edgekd.cli.options import Card, Json, ModelFile, Quiet, Verbose
+
+if TYPE_CHECKING:
+    from edgekd.assess import Answer
+
+
+def predict(
+    model: ModelFile,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False)],
+    card: Card = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what MODEL answers about each IMAGE, at the operating point of its card.
+
+    Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
+    """
+    console.configure(quiet=quiet, verbose=verbose)
+    from edgekd import assess  # noqa: PLC0415
+
+    facts = assess.find_card(model, card)
+    answers = list(assess.predict(assess.open_runtime(model), facts, images))
+    if as_json:
+        console.emit_json({"card": facts, "answers": answers})
+        return
+    point = facts.operating_point
+    called = f"malignant when score ≥ {point.threshold:.3f}, {point.rule}" if point else "no operating point"
+    console.emit_table(
+        f"{model}: {called}; a research tool, not a medical device",
+        ("image", "score", "probability", "call"),
+        [(a.image, f"{a.score:+.3f}", f"{a.probability:.3f}", _call(a)) for a in answers],
+    )
+
+
+def _call(answer: Answer) -> str:
+    if answer.malignant is None:
+        return "–"
+    return "malignant" if answer.malignant else "benign"

@@ -1,0 +1,155 @@
+"""A prepared data set as the later stations see it: classes, and the samples of each split.
+
+<data>/dataset.json            classes, which are malignant, pixel sizes, shares of the sources
+<data>/table.csv               the surviving images with their split
+<data>/store/<split>/…         the prepared images (`edgekd.data.store`)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.config import DataConfig
+from edgekd.data.store import ImageStore
+from edgekd.data.table import Row, Split, read_table
+from edgekd.data.taxonomy import in_order
+from edgekd.errors import DataError, UsageError
+from edgekd.plain import from_plain
+
+SCHEMA = "edgekd.dataset/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """What `dataset.json` holds; `malignant` is the part of `classes` counted as malignant."""
+
+    schema: str
+    classes: tuple[str, ...]
+    malignant: tuple[str, ...]
+    input_px: int
+    train_px: int
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """The images of one split.
+
+    `rows` n table rows; `labels` int32 [n], indices into the data set's classes; `malignant` bool [n];
+    `images` the store, index for index the same as `rows`.
+    """
+
+    rows: tuple[Row, ...]
+    labels: NDArray[np.int32]
+    malignant: NDArray[np.bool_]
+    images: ImageStore
+    split: Split
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """A prepared data set: classes, pixel sizes, shares of the sources, and its three splits.
+
+    Training images are stored at `train_px`, validation and test images at `input_px`.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    malignant: tuple[str, ...]
+    input_px: int
+    train_px: int
+    shares: Mapping[str, float]
+    train: Samples
+    validation: Samples
+    test: Samples
+
+
+def describe(rows: Sequence[Row], config: DataConfig) -> DatasetRecord:
+    """The record of the data set made of `rows` (splits assigned).
+
+    Classes are the diagnoses of the training split, in the taxonomy's order.
+
+    Raises:
+        DataError: a split without malignant or without benign images, or a diagnosis to be judged that
+            the training split does not hold.
+    """
+    for split in Split:
+        _check_both(rows, split)
+    trained = {row.diagnosis for row in rows if row.split is Split.TRAIN}
+    unseen = sorted({row.diagnosis for row in rows} - trained)
+    if unseen:
+        raise DataError(
+            f"no training image of {', '.join(unseen)}, but validation or test images; "
+            "add some, or leave the diagnosis out"
+        )
+    return DatasetRecord(
+        schema=SCHEMA,
+        classes=in_order(trained),
+        malignant=in_order(row.diagnosis for row in rows if row.malignant),
+        input_px=config.input_px,
+        train_px=config.train_px,
+        shares={source.name: source.share for source in config.sources},
+    )
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """The data set that `edgekd data prepare` left in `folder`.
+
+    Raises:
+        DataError: it is missing, incomplete or contradicts itself.
+    """
+    path = folder / "dataset.json"
+    try:
+        record = from_plain(DatasetRecord, json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} holds no dataset.json; prepare the data first (edgekd data prepare)"
+        ) from error
+    except (ValueError, UsageError) as error:
+        raise DataError(f"{path} cannot be read: {error}; run edgekd data prepare --force") from error
+    rows = read_table(folder / "table.csv")
+    return Dataset(
+        folder=folder,
+        classes=record.classes,
+        malignant=record.malignant,
+        input_px=record.input_px,
+        train_px=record.train_px,
+        shares=record.shares,
+        train=_samples(folder, rows, Split.TRAIN, record),
+        validation=_samples(folder, rows, Split.VALIDATION, record),
+        test=_samples(folder, rows, Split.TEST, record),
+    )
+
+
+def _samples(folder: Path, rows: Sequence[Row], split: Split, record: DatasetRecord) -> Samples:
+    chosen = tuple(row for row in rows if row.split is split)
+    number = {name: label for label, name in enumerate(record.classes)}
+    try:
+        labels = np.array([number[row.diagnosis] for row in chosen], np.int32)
+    except KeyError as error:
+        raise DataError(f"{folder}/table.csv: diagnosis {error} is not in dataset.json") from error
+    return Samples(
+        rows=chosen,
+        labels=labels,
+        malignant=np.array([row.malignant for row in chosen], np.bool_),
+        images=ImageStore(folder / "store" / split, [row.image_id for row in chosen]),
+        split=split,
+    )
+
+
+def _check_both(rows: Sequence[Row], split: Split) -> None:
+    calls = [row.malignant for row in rows if row.split is split]
+    if not any(calls) or all(calls):
+        raise DataError(
+            f"the {split} split holds {sum(calls)} malignant and {len(calls) - sum(calls)} benign images, "
+            "expected at least one of each"
+        )

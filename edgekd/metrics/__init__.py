@@ -1,0 +1,1 @@
+"""Figures of merit with their uncertainty; positive means malignant, called when score ≥ threshold."""

@@ -1,0 +1,1 @@
+"""Networks: the catalogue, their scaling, their first weights, and quantization-aware copies."""

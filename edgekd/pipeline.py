@@ -1,0 +1,330 @@
+"""The one line: data → teach → distill → qat → export → verify → bench → report, in this order only here."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekd.config import IMAGENET, NO_WEIGHTS, DataConfig, Experiment, ModelConfig, Precision
+from edgekd.console import log
+from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageError
+from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
+from edgekd.runs import Finding, Run, State, Step
+from edgekd.settings import apply_settings
+
+
+class Station(enum.StrEnum):
+    """The stations, in the order of the line."""
+
+    DATA = "data"
+    TEACH = "teach"
+    DISTILL = "distill"
+    QAT = "qat"
+    EXPORT = "export"
+    VERIFY = "verify"
+    BENCH = "bench"
+    REPORT = "report"
+
+
+# Raised by hand when the code of a station changes the bytes it makes.
+_VERSIONS: Mapping[Station, int] = {station: 1 for station in Station}
+
+_NEEDS: Mapping[Station, tuple[Station, ...]] = {
+    Station.DATA: (),
+    Station.TEACH: (Station.DATA,),
+    Station.DISTILL: (Station.DATA, Station.TEACH),
+    Station.QAT: (Station.DATA, Station.DISTILL),
+    Station.EXPORT: (Station.DATA, Station.DISTILL, Station.QAT),
+    Station.VERIFY: (Station.DATA, Station.DISTILL, Station.QAT, Station.EXPORT),
+    Station.BENCH: (Station.DATA, Station.EXPORT, Station.VERIFY),
+    Station.REPORT: (
+        Station.DATA,
+        Station.TEACH,
+        Station.DISTILL,
+        Station.QAT,
+        Station.EXPORT,
+        Station.VERIFY,
+        Station.BENCH,
+    ),
+}
+
+_TRAINING = ("tensorflow", "tf-keras", "numpy", "opencv-python-headless")
+_TOOLS: Mapping[Station, tuple[str, ...]] = {
+    Station.DATA: ("numpy", "opencv-python-headless"),
+    Station.TEACH: _TRAINING,
+    Station.DISTILL: _TRAINING,
+    Station.QAT: (*_TRAINING, "tensorflow-model-optimization"),
+    Station.EXPORT: ("tensorflow", "tf-keras", "tensorflow-model-optimization"),
+    Station.VERIFY: ("ai-edge-litert", "tensorflow", "numpy", "scipy"),
+    Station.BENCH: ("ai-edge-litert",),
+    Station.REPORT: ("matplotlib", "jinja2"),
+}
+
+
+def needs(experiment: Experiment, station: Station) -> tuple[Station, ...]:
+    """The stations whose outputs `station` reads; the undistilled student reads no teacher."""
+    if station is Station.DISTILL and experiment.distill.method == "none":
+        return (Station.DATA,)
+    if station in (Station.EXPORT, Station.VERIFY) and Precision.INT8 not in experiment.export.precisions:
+        return tuple(need for need in _NEEDS[station] if need is not Station.QAT)
+    return _NEEDS[station]
+
+
+def upstream(experiment: Experiment, station: Station) -> tuple[Station, ...]:
+    """`station` and everything it stands on, in the order of the line."""
+    wanted = {station}
+    for candidate in reversed(Station):
+        if candidate in wanted:
+            wanted.update(needs(experiment, candidate))
+    return tuple(candidate for candidate in Station if candidate in wanted)
+
+
+def parse_station(text: str) -> Station:
+    """The station called `text`.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if text not in set(Station):
+        raise UnknownNameError("station", text, list(Station))
+    return Station(text)
+
+
+def open_experiment(run: Run) -> Experiment:
+    """The experiment written in the run folder.
+
+    Raises:
+        UsageError: experiment.json is not readable as one.
+    """
+    path = run.root / "experiment.json"
+    try:
+        return from_plain(Experiment, read_json(path), "experiment.json")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not readable as an experiment ({error}); repeat edgekd run") from error
+
+
+def write_experiment(run: Run, experiment: Experiment) -> None:
+    """Write `experiment` into the run folder, unless it already says the same.
+
+    Raises:
+        UsageError: the folder belongs to an experiment of another name.
+    """
+    path = run.root / "experiment.json"
+    if path.is_file():
+        known = open_experiment(run)
+        if known.name != experiment.name:
+            raise UsageError(
+                f"{run.root} holds the experiment {known.name!r}, not {experiment.name!r}: choose another --out"
+            )
+        if known == experiment:
+            return
+    write_json(path, experiment)
+
+
+def step(run: Run, experiment: Experiment, station: Station) -> Step:
+    """Station `station` of `experiment`, ready to be made in `run`."""
+    return Step(
+        name=station.value,
+        make=lambda out: _MAKE[station](run, experiment, out),
+        config=_config(experiment, station),
+        version=_VERSIONS[station],
+        needs=tuple(need.value for need in needs(experiment, station)),
+        facts=_facts(experiment, station),
+        tools=_TOOLS[station],
+    )
+
+
+def find(run: Run, experiment: Experiment) -> dict[Station, Finding]:
+    """The state of every station; one whose upstream is not kept is stale itself."""
+    found: dict[Station, Finding] = {}
+    for station in Station:
+        broken = [need for need in needs(experiment, station) if found[need].state is not State.KEPT]
+        found[station] = _find(run, experiment, station, broken)
+    return found
+
+
+def _find(run: Run, experiment: Experiment, station: Station, broken: Sequence[Station]) -> Finding:
+    if not run.folder(station.value).is_dir():
+        return Finding(State.MISSING, "never made")
+    if broken:
+        return Finding(State.STALE, f"waits for {', '.join(broken)}")
+    try:
+        return run.find(step(run, experiment, station))
+    except EdgekdError as error:
+        return Finding(State.STALE, str(error))
+
+
+def make(
+    run: Run, experiment: Experiment, station: Station, *, force: bool = False
+) -> dict[Station, dict[str, Any]]:
+    """The records of `station` and its upstream; what is fresh is kept, `force` remakes `station` itself.
+
+    The caller holds the lock of the run folder.
+    """
+    write_experiment(run, experiment)
+    records = {}
+    for current in upstream(experiment, station):
+        records[current] = run.do(step(run, experiment, current), force=force and current is station)
+    return records
+
+
+def require_passed(records: Mapping[Station, Mapping[str, Any]]) -> None:
+    """Refuse to call a run good whose artefacts failed verification.
+
+    Raises:
+        ContractError: at least one artefact failed; an undecided one is only warned about.
+    """
+    metrics = records.get(Station.VERIFY, {}).get("metrics", {})
+    if metrics.get("failed"):
+        raise ContractError(
+            f"{metrics['failed']:.0f} artefact(s) failed verification: see verify/<precision>/verdict.json "
+            "and the report"
+        )
+    if metrics.get("undecided"):
+        log.warning(
+            "%d artefact(s) undecided: too few positives to show non-inferiority, see the report",
+            metrics["undecided"],
+        )
+
+
+def configured(experiment: Experiment, settings: Sequence[str]) -> Experiment:
+    """`experiment` with `--set` applied."""
+    return apply_settings(experiment, settings)
+
+
+def _config(experiment: Experiment, station: Station) -> dict[str, Any]:
+    """What of the experiment the bytes of `station` depend on: not where things lie, nor how many workers."""
+    config = to_plain(getattr(experiment, station.value))
+    if station is Station.DATA:
+        config.pop("workers")
+        for source in config["sources"]:
+            source.pop("root")
+    if "model" in config and config["model"]["weights"] not in (IMAGENET, NO_WEIGHTS):
+        config["model"]["weights"] = "file"
+    if station in (Station.TEACH, Station.DISTILL, Station.QAT):
+        config["verify"] = to_plain(experiment.verify)
+    return {"seed": experiment.seed, **config}
+
+
+def _facts(experiment: Experiment, station: Station) -> dict[str, str]:
+    if station is Station.DATA:
+        from edgekd.data.prepare import fingerprint  # noqa: PLC0415
+
+        return {"sources": fingerprint(experiment.data, experiment.seed)}
+    if station is Station.TEACH:
+        return _weights_fact(experiment.teach.model)
+    if station is Station.DISTILL:
+        return _weights_fact(experiment.distill.model)
+    return {}
+
+
+def _weights_fact(model: ModelConfig) -> dict[str, str]:
+    if model.weights in (IMAGENET, NO_WEIGHTS):
+        return {}
+    return {"weights": file_digest(Path(model.weights))}
+
+
+def _make_data(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd.data.prepare import prepare  # noqa: PLC0415
+
+    del run
+    return prepare(config=experiment.data, seed=experiment.seed, out=out)
+
+
+def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
+    from edgekd.training.teach import teach  # noqa: PLC0415
+
+    return teach(
+        dataset=open_dataset(run.folder("data")),
+        config=experiment.teach,
+        verify=experiment.verify,
+        seed=experiment.seed,
+        out=out,
+    )
+
+
+def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
+    from edgekd.training.distill import distill  # noqa: PLC0415
+
+    return distill(
+        dataset=open_dataset(run.folder("data")),
+        teacher=run.folder("teach"),
+        config=experiment.distill,
+        verify=experiment.verify,
+        seed=experiment.seed,
+        out=out,
+    )
+
+
+def _make_qat(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
+    from edgekd.training.qat import qat  # noqa: PLC0415
+
+    return qat(
+        dataset=open_dataset(run.folder("data")),
+        student=run.folder("distill"),
+        config=experiment.qat,
+        verify=experiment.verify,
+        seed=experiment.seed,
+        out=out,
+    )
+
+
+def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd_converters.export import export  # noqa: PLC0415
+
+    return export(
+        dataset_folder=run.folder("data"),
+        student=run.folder("distill"),
+        qat=run.folder("qat") if Precision.INT8 in experiment.export.precisions else None,
+        config=experiment.export,
+        seed=experiment.seed,
+        out=out,
+    )
+
+
+def _make_verify(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd_converters.verify import verify  # noqa: PLC0415
+
+    return verify(
+        dataset_folder=run.folder("data"),
+        student=run.folder("distill"),
+        exported=run.folder("export"),
+        config=experiment.verify,
+        out=out,
+    )
+
+
+def _make_bench(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd_bench.station import bench  # noqa: PLC0415
+
+    return bench(
+        dataset_folder=run.folder("data"),
+        exported=run.folder("export"),
+        verified=run.folder("verify"),
+        config=experiment.bench,
+        out=out,
+    )
+
+
+def _make_report(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+    from edgekd.report.station import report  # noqa: PLC0415
+
+    return report(run=run.root, config=experiment.report, out=out)
+
+
+_MAKE: Mapping[Station, Callable[[Run, Experiment, Path], Mapping[str, float]]] = {
+    Station.DATA: _make_data,
+    Station.TEACH: _make_teach,
+    Station.DISTILL: _make_distill,
+    Station.QAT: _make_qat,
+    Station.EXPORT: _make_export,
+    Station.VERIFY: _make_verify,
+    Station.BENCH: _make_bench,
+    Station.REPORT: _make_report,
+}

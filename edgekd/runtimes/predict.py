@@ -1,0 +1,65 @@
+"""Logits and scores of a whole split, from any runtime."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.console import progress
+from edgekd.data.dataset import Samples
+from edgekd.metrics.predictions import Predictions
+from edgekd.runtimes.base import Runtime
+
+BATCH = 32
+
+
+class Images(Protocol):
+    """Prepared images that can be read by number, as `edgekd.data.store.ImageStore`."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images [n, px, px, 3] with these numbers."""
+
+
+def predict(
+    runtime: Runtime, images: Images, *, label: str = "", batch: int = BATCH, limit: int | None = None
+) -> NDArray[np.float32]:
+    """The logits [n, k] of all `images` (of the first `limit`), read `batch` at a time.
+
+    Raises:
+        ModelError: the images do not fit the runtime's input.
+    """
+    total = len(images) if limit is None else min(limit, len(images))
+    output = np.empty((total, runtime.n_logits), np.float32)
+    with progress(label or f"predict ({runtime.engine.kernels})", total, "images") as advance:
+        for begin in range(0, total, batch):
+            numbers = np.arange(begin, min(begin + batch, total))
+            output[numbers] = runtime.logits(images.read(numbers))
+            advance(len(numbers), "")
+    return output
+
+
+def run(
+    runtime: Runtime,
+    samples: Samples,
+    *,
+    classes: tuple[str, ...],
+    malignant: tuple[str, ...],
+    label: str = "",
+) -> Predictions:
+    """The predictions of `runtime` on every image of `samples`; its outputs are named by `classes`.
+
+    Raises:
+        ModelError: the images do not fit the runtime's input.
+    """
+    return Predictions(
+        image_ids=tuple(row.image_id for row in samples.rows),
+        labels=samples.malignant,
+        logits=predict(runtime, samples.images, label=label),
+        names=classes,
+        malignant=malignant,
+    )
