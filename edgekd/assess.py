@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from edgekd_converters import metadata
 from numpy.typing import NDArray
 
 from edgekd.card import ModelCard, OperatingPoint, read_card
@@ -21,7 +22,6 @@ from edgekd.metrics.calibration import probability
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.predictions import Predictions, malignancy_score
 from edgekd.runtimes.base import Runtime
-from edgekd_converters import metadata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Answer:
 
 
 def find_card(model: Path, card: Path | None = None) -> ModelCard:
-    """The card of `model`: the file `card`, else the verified one of its run, the one beside it, the one inside.
+    """The card of `model`: the file `card`, else that of its run, the one beside it or inside.
 
     Raises:
         ModelError: there is none.
@@ -60,18 +60,18 @@ def open_runtime(model: Path, *, threads: int = 1) -> Runtime:
     """The engine for a model file: LiteRT for .tflite, Keras for .keras and .h5.
 
     Raises:
-        ModelError: missing, of another kind, or unreadable; an untrusted file is tried in a process of its own.
+        ModelError: missing, of another kind, or unreadable (tried in a process of its own).
     """
     if not model.is_file():
         raise ModelError(f"{model}: no such model file")
     if model.suffix == ".tflite":
-        from edgekd.runtimes.litert import LitertRuntime  # noqa: PLC0415
-        from edgekd.runtimes.probe import probe  # noqa: PLC0415
+        from edgekd.runtimes.litert import LitertRuntime
+        from edgekd.runtimes.probe import probe
 
         probe(model)
         return LitertRuntime(model, threads=threads)
     if model.suffix in (".keras", ".h5"):
-        from edgekd.runtimes.keras import KerasRuntime  # noqa: PLC0415
+        from edgekd.runtimes.keras import KerasRuntime
 
         return KerasRuntime(model)
     raise ModelError(f"{model}: expected a .tflite, .keras or .h5 file")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.errors import DataError, UsageError
-from edgekd.metrics.evaluation import EvaluationRecord, read_evaluation
+from edgekd.metrics.evaluation import read_evaluation
 from edgekd.metrics.intervals import Estimate
 from edgekd.metrics.paired import PairedComparison, auc_difference, compare_calls
-from edgekd.metrics.predictions import Predictions, read_predictions
 
 SCHEMA = "edgekd.comparison/1"
 
@@ -33,51 +34,63 @@ class Comparison:
     discordant: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Scored:
+    """The images of one evaluation by id, sorted: labels bool [n], scores float64 [n], and the threshold."""
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    threshold: float
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        return self.score >= self.threshold
+
+
 def compare(a: Path, b: Path, *, margin: float) -> Comparison:
-    """The paired comparison of two folders that hold evaluation.json and predictions.csv; a run means its int8.
+    """The paired comparison of two folders with evaluation.json and predictions.csv; a run means its int8.
 
     Raises:
         UsageError: a folder holds no evaluation.
         DataError: the two were not evaluated on the same labelled images.
     """
-    (record_a, said_a), (record_b, said_b) = _open(a), _open(b)
-    if set(said_a.image_ids) != set(said_b.image_ids):
+    first, second = _open(a), _open(b)
+    if first.ids != second.ids:
+        shared = len(set(first.ids) & set(second.ids))
         raise DataError(
-            f"{a} and {b} were evaluated on different images ({len(said_a.image_ids)} and "
-            f"{len(said_b.image_ids)}, {len(set(said_a.image_ids) & set(said_b.image_ids))} in common): "
-            "a paired comparison needs the same"
+            f"{a} and {b} were evaluated on different images ({len(first.ids)} and {len(second.ids)}, "
+            f"{shared} in common): a paired comparison needs the same"
         )
-    place = {name: number for number, name in enumerate(said_b.image_ids)}
-    order = np.array([place[name] for name in said_a.image_ids])
-    if not np.array_equal(said_a.labels, said_b.labels[order]):
+    if not np.array_equal(first.labels, second.labels):
         raise DataError(f"{a} and {b} do not agree on which images are malignant")
-    score_a, score_b = said_a.score, said_b.score[order]
-    called_a = score_a >= record_a.operating_point.threshold
-    called_b = score_b >= record_b.operating_point.threshold
     return Comparison(
         a=str(a),
         b=str(b),
-        n=len(order),
-        n_positive=int(said_a.labels.sum()),
-        auc=auc_difference(said_a.labels, score_a, score_b),
-        calls=compare_calls(said_a.labels, called_a, called_b, margin=margin),
-        discordant=tuple(said_a.image_ids[n] for n in np.flatnonzero(called_a != called_b)),
+        n=len(first.ids),
+        n_positive=int(first.labels.sum()),
+        auc=auc_difference(first.labels, first.score, second.score),
+        calls=compare_calls(first.labels, first.called, second.called, margin=margin),
+        discordant=tuple(first.ids[n] for n in np.flatnonzero(first.called != second.called)),
     )
 
 
-def _open(folder: Path) -> tuple[EvaluationRecord, Predictions]:
+def _open(folder: Path) -> _Scored:
     if (folder / "experiment.json").is_file():
         folder = folder / "verify" / "int8"
     if not (folder / "evaluation.json").is_file():
         raise UsageError(f"{folder} holds no evaluation.json: expected a run, or one of its station folders")
-    record = read_evaluation(folder / "evaluation.json")
-    return record, read_predictions(folder / "predictions.csv", _malignant(folder))
-
-
-def _malignant(folder: Path) -> tuple[str, ...]:
-    from edgekd.data.dataset import open_record  # noqa: PLC0415
-
-    for parent in folder.resolve().parents:
-        if (parent / "data" / "dataset.json").is_file():
-            return open_record(parent / "data").malignant
-    raise UsageError(f"{folder} does not lie in a run folder: which labels are malignant is not known")
+    path = folder / "predictions.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = sorted(
+                (row["image_id"], row["label"] == "1", float(row["score"])) for row in csv.DictReader(file)
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no readable table of predictions ({error})") from error
+    return _Scored(
+        ids=tuple(row[0] for row in rows),
+        labels=np.array([row[1] for row in rows], np.bool_),
+        score=np.array([row[2] for row in rows], np.float64),
+        threshold=read_evaluation(folder / "evaluation.json").operating_point.threshold,
+    )

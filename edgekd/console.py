@@ -43,8 +43,8 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int, str],
 
 @contextmanager
 def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
@@ -103,7 +103,7 @@ def duration(seconds: float) -> str:
 
 def emit_json(value: Any) -> None:
     """Write one JSON document to stdout."""
-    sys.stdout.write(json.dumps(to_plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(to_plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def emit_text(text: str) -> None:
@@ -124,9 +124,9 @@ def emit_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def _rich_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, title_justify="left")
     for column in columns:

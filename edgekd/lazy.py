@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,9 @@ def optional(module: str, *, package: str, extra: str) -> ModuleType:
         MissingExtraError: `package`, which belongs to `extra`, is not installed.
     """
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # what a package imports is its own affair
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and module.split(".", maxsplit=1)[0] == error.name.split(".")[0]:
             raise MissingExtraError(package, extra) from error

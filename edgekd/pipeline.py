@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekd.config import IMAGENET, NO_WEIGHTS, DataConfig, Experiment, ModelConfig, Precision
+from edgekd.config import IMAGENET, NO_WEIGHTS, DistillMethod, Experiment, ModelConfig, Precision
 from edgekd.console import log
 from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageError
 from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
@@ -30,7 +29,7 @@ class Station(enum.StrEnum):
 
 
 # Raised by hand when the code of a station changes the bytes it makes.
-_VERSIONS: Mapping[Station, int] = {station: 1 for station in Station}
+_VERSIONS: Mapping[Station, int] = dict.fromkeys(Station, 1)
 
 _NEEDS: Mapping[Station, tuple[Station, ...]] = {
     Station.DATA: (),
@@ -66,7 +65,7 @@ _TOOLS: Mapping[Station, tuple[str, ...]] = {
 
 def needs(experiment: Experiment, station: Station) -> tuple[Station, ...]:
     """The stations whose outputs `station` reads; the undistilled student reads no teacher."""
-    if station is Station.DISTILL and experiment.distill.method == "none":
+    if station is Station.DISTILL and experiment.distill.method is DistillMethod.NONE:
         return (Station.DATA,)
     if station in (Station.EXPORT, Station.VERIFY) and Precision.INT8 not in experiment.export.precisions:
         return tuple(need for need in _NEEDS[station] if need is not Station.QAT)
@@ -117,7 +116,7 @@ def write_experiment(run: Run, experiment: Experiment) -> None:
         known = open_experiment(run)
         if known.name != experiment.name:
             raise UsageError(
-                f"{run.root} holds the experiment {known.name!r}, not {experiment.name!r}: choose another --out"
+                f"{run.root} holds experiment {known.name!r}, not {experiment.name!r}: choose another --out"
             )
         if known == experiment:
             return
@@ -211,7 +210,7 @@ def _config(experiment: Experiment, station: Station) -> dict[str, Any]:
 
 def _facts(experiment: Experiment, station: Station) -> dict[str, str]:
     if station is Station.DATA:
-        from edgekd.data.prepare import fingerprint  # noqa: PLC0415
+        from edgekd.data.prepare import fingerprint
 
         return {"sources": fingerprint(experiment.data, experiment.seed)}
     if station is Station.TEACH:
@@ -228,15 +227,15 @@ def _weights_fact(model: ModelConfig) -> dict[str, str]:
 
 
 def _make_data(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.prepare import prepare  # noqa: PLC0415
+    from edgekd.data.prepare import prepare
 
     del run
     return prepare(config=experiment.data, seed=experiment.seed, out=out)
 
 
 def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
-    from edgekd.training.teach import teach  # noqa: PLC0415
+    from edgekd.data.dataset import open_dataset
+    from edgekd.training.teach import teach
 
     return teach(
         dataset=open_dataset(run.folder("data")),
@@ -248,12 +247,12 @@ def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, flo
 
 
 def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
-    from edgekd.training.distill import distill  # noqa: PLC0415
+    from edgekd.data.dataset import open_dataset
+    from edgekd.training.distill import distill
 
     return distill(
         dataset=open_dataset(run.folder("data")),
-        teacher=run.folder("teach"),
+        teacher=run.folder("teach") if experiment.distill.method is not DistillMethod.NONE else None,
         config=experiment.distill,
         verify=experiment.verify,
         seed=experiment.seed,
@@ -262,8 +261,8 @@ def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, f
 
 
 def _make_qat(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
-    from edgekd.training.qat import qat  # noqa: PLC0415
+    from edgekd.data.dataset import open_dataset
+    from edgekd.training.qat import qat
 
     return qat(
         dataset=open_dataset(run.folder("data")),
@@ -275,13 +274,17 @@ def _make_qat(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float
     )
 
 
+def _quantized(run: Run, experiment: Experiment) -> Path | None:
+    return run.folder("qat") if Precision.INT8 in experiment.export.precisions else None
+
+
 def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_converters.export import export  # noqa: PLC0415
+    from edgekd_converters.export import export
 
     return export(
         dataset_folder=run.folder("data"),
         student=run.folder("distill"),
-        qat=run.folder("qat") if Precision.INT8 in experiment.export.precisions else None,
+        qat=_quantized(run, experiment),
         config=experiment.export,
         seed=experiment.seed,
         out=out,
@@ -289,11 +292,12 @@ def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, fl
 
 
 def _make_verify(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_converters.verify import verify  # noqa: PLC0415
+    from edgekd_converters.verify import verify
 
     return verify(
         dataset_folder=run.folder("data"),
         student=run.folder("distill"),
+        qat=_quantized(run, experiment),
         exported=run.folder("export"),
         config=experiment.verify,
         out=out,
@@ -301,7 +305,7 @@ def _make_verify(run: Run, experiment: Experiment, out: Path) -> Mapping[str, fl
 
 
 def _make_bench(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_bench.station import bench  # noqa: PLC0415
+    from edgekd_bench.station import bench
 
     return bench(
         dataset_folder=run.folder("data"),
@@ -313,7 +317,7 @@ def _make_bench(run: Run, experiment: Experiment, out: Path) -> Mapping[str, flo
 
 
 def _make_report(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.report.station import report  # noqa: PLC0415
+    from edgekd.report.station import report
 
     return report(run=run.root, config=experiment.report, out=out)
 

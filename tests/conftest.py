@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test fails for being slow on a busy machine.
+settings.register_profile("edgekd", deadline=None)
+settings.load_profile("edgekd")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -60,8 +60,9 @@ class Inspection:
 
     `tensors` counts tensors by dtype. `float_operators` is the number of operators that write a float
     tensor: 0 in a full-8-bit file. `dynamic_tensors` have a size left open. `macs` are the multiplications of
-    convolutions and dense layers for one image, null where the file leaves shapes to the runtime. `min_runtime_version` is what the converter wrote and not
-    reliable. `delegate_partitions` is the number of pieces XNNPACK runs; null, with the reason in
+    convolutions and dense layers for one image, null where the file leaves shapes to the runtime.
+    `min_runtime_version` is what the converter wrote and not reliable.
+    `delegate_partitions` is the number of pieces XNNPACK runs; null, with the reason in
     `load_error`, when LiteRT cannot run the file on this machine.
     """
 

@@ -1,12 +1,13 @@
 """`convert`: a Keras model as the bytes of a .tflite file. The only file that knows TensorFlow's tf.lite.
 
 Every file has a fixed batch of 1 and takes raw uint8 RGB; a −1 batch would leave shape arithmetic in the
-graph and break it into pieces. Outputs are raw logits: an 8-bit softmax or sigmoid has a fixed step of 1/256, too
-coarse for the small probabilities that matter here.
+graph and break it into pieces. Outputs are raw logits: an 8-bit softmax or sigmoid has a fixed step of
+1/256, too coarse for the small probabilities that matter here.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,9 @@ def convert(model: Any, precision: Precision) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     _SETTINGS[precision](converter)
     try:
-        return bytes(converter.convert())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # the graph holds them
+            return bytes(converter.convert())
     except Exception as error:  # the converter raises its own and TensorFlow's errors, in no common class
         raise ModelError(
             f"TensorFlow cannot convert {model.name!r} to {precision}: {_reason(error)}"
@@ -54,7 +57,7 @@ def _check_finite(model: Any) -> None:
 
 def _freeze(model: Any, dtype: Any) -> tuple[Any, Any]:
     """`model` as a concrete function without variables, for one image of `dtype`."""
-    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
+    from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
@@ -85,7 +88,6 @@ def _dynamic(converter: Any) -> None:
 
 def _int8(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     # uint8 rather than int8: LiteRT.js and MediaPipe read no int8 tensors.
     converter.inference_output_type = tf.uint8

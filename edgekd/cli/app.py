@@ -12,20 +12,22 @@ from edgekd.cli import audit, bench, compare, doctor, evaluate, export, inspect,
 from edgekd.errors import EdgekdError
 
 _EPILOG = """\
-Examples: edgekd run quickstart · edgekd run isic2017 --data-root DIR --weights DIR · edgekd show runs/quickstart ·
-edgekd export MODEL.keras --fp16 · edgekd predict MODEL.tflite IMAGE.jpg
+Examples: edgekd run quickstart · edgekd run isic2017 --data-root DIR --weights DIR ·
+edgekd show runs/quickstart · edgekd export MODEL.keras --fp16 · edgekd predict MODEL.tflite IMAGE.jpg
 
 Exit codes: 0 done, 1 bug, 2 usage, 3 contract failed, 4 something missing or unreadable, 5 device absent.
 A research tool, not a medical device.
 """
 
+_ORDER = ("run", "data", "teach", "distill", "qat", "export", "verify", "bench", "report")
+
 
 class _Group(TyperGroup):
-    """Commands in the order they were added; errors meant for the user become one line and their exit code."""
+    """Commands in the order of the line; errors meant for the user as one line and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return list(self.commands)
+        return sorted(self.commands, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -57,7 +59,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         sys.stdout.write(f"edgekd {version('edgekd')}\n")
         raise typer.Exit

@@ -24,7 +24,7 @@ def compare(
     Example: edgekd compare runs/undistilled/distill runs/distilled/distill
     """
     console.configure()
-    from edgekd.compare import compare as paired  # noqa: PLC0415
+    from edgekd.compare import compare as paired
 
     found = paired(a, b, margin=margin)
     if as_json:
@@ -33,8 +33,16 @@ def compare(
     calls = found.calls
     rows = [
         ("AUC", estimate(to_plain(found.auc), signed=True), ""),
-        ("sensitivity", estimate(to_plain(calls.sensitivity), signed=True), f"{calls.sensitivity_mcnemar_p:.3f}"),
-        ("specificity", estimate(to_plain(calls.specificity), signed=True), f"{calls.specificity_mcnemar_p:.3f}"),
+        (
+            "sensitivity",
+            estimate(to_plain(calls.sensitivity), signed=True),
+            f"{calls.sensitivity_mcnemar_p:.3f}",
+        ),
+        (
+            "specificity",
+            estimate(to_plain(calls.specificity), signed=True),
+            f"{calls.specificity_mcnemar_p:.3f}",
+        ),
     ]
     console.emit_table(
         f"{b} − {a}: n = {found.n}, {found.n_positive} malignant, each at its own operating point",

@@ -42,14 +42,20 @@ def doctor(as_json: Json = False) -> None:
     """
     versions = tool_versions(tuple(_PACKAGES))
     engines = _engines()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_python()}"
     if as_json:
         console.emit_json({"machine": machine, "packages": versions, "engines": engines})
         return
     console.emit_text(machine)
-    console.emit_table("", ("package", "version", "for", "get it"), [_row(*item) for item in versions.items()])
+    console.emit_table(
+        "", ("package", "version", "for", "get it"), [_row(*item) for item in versions.items()]
+    )
     rows = [(engine.name, "yes" if engine.answers else "no", engine.note) for engine in engines]
     console.emit_table("", ("engine", "answers", "note"), rows)
+
+
+def _python() -> str:
+    return f"Python {platform.python_version()}"
 
 
 def _row(package: str, version: str) -> tuple[str, str, str, str]:
@@ -64,12 +70,12 @@ def _engines() -> list[Engine]:
 
 def _litert(kernels: str) -> Engine:
     """Runs a one-operator network, so that "answers" is an observation."""
-    from edgekd.runtimes.selftest import relu_answers  # noqa: PLC0415
+    from edgekd.runtimes.selftest import relu_answers
 
     name = f"cpu ({kernels})"
     try:
         return Engine(name, relu_answers(kernels), "LiteRT ran a one-operator network")
-    except Exception as error:  # noqa: BLE001  whatever breaks an engine is its answer
+    except Exception as error:
         return Engine(name, False, f"{type(error).__name__}: {error}")
 
 

@@ -20,7 +20,8 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
     card: Card = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Use this threshold (log odds) instead of the card's.", show_default=False)
+        float | None,
+        typer.Option(help="Use this threshold (log odds) instead of the card's.", show_default=False),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Write every prediction to this CSV file.", show_default=False)
@@ -34,9 +35,9 @@ def evaluate(
     Example: edgekd evaluate model.tflite --data data/isic2017 --split test
     """
     console.configure(quiet=quiet, verbose=verbose)
-    from edgekd import assess  # noqa: PLC0415
-    from edgekd.data.detect import detect_kind, open_folder  # noqa: PLC0415
-    from edgekd.metrics.predictions import write_predictions  # noqa: PLC0415
+    from edgekd import assess
+    from edgekd.data.detect import detect_kind, open_folder
+    from edgekd.metrics.predictions import write_predictions
 
     facts = assess.with_threshold(assess.find_card(model, card), threshold)
     source = open_folder(data, detect_kind(data, kind), facts.malignant)

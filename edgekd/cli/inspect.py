@@ -22,8 +22,8 @@ def inspect(
     Example: edgekd data inspect data/ham10000
     """
     console.configure()
-    from edgekd.config import DataConfig  # noqa: PLC0415
-    from edgekd.data.detect import detect_kind, open_folder  # noqa: PLC0415
+    from edgekd.config import DataConfig
+    from edgekd.data.detect import detect_kind, open_folder
 
     layout = detect_kind(data, kind)
     rows = open_folder(data, layout, DataConfig.malignant).rows()
@@ -32,9 +32,9 @@ def inspect(
         plain = [{"split": s, "diagnosis": d, "images": n} for (s, d), n in sorted(counts.items())]
         console.emit_json({"data": str(data), "kind": layout, "images": len(rows), "counts": plain})
         return
-    patients, lesions = {row.patient for row in rows}, {row.lesion for row in rows}
+    patients, lesions = ({getattr(row, name) for row in rows} - {None} for name in ("patient", "lesion"))
     console.emit_table(
-        f"{data}: {layout}, {len(rows)} images, {len(patients - {None})} patients, {len(lesions - {None})} lesions",
+        f"{data}: {layout}, {len(rows)} images, {len(patients)} patients, {len(lesions)} lesions",
         ("split", "diagnosis", "images"),
         [(split, diagnosis, str(number)) for (split, diagnosis), number in sorted(counts.items())],
     )

@@ -9,10 +9,8 @@ import typer
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none.", default_factory=list
-    ),
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make it again even if it is fresh.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -20,11 +18,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
 Kind = Annotated[
     str,
-    typer.Option("--kind", help="isic2017, ham10000, folders or csv; found out when not given.", show_default=False),
+    typer.Option(
+        "--kind", help="isic2017, ham10000, folders or csv; found out when not given.", show_default=False
+    ),
 ]
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A .tflite, .keras or .h5 file.", show_default=False)
 ]
 Card = Annotated[
-    Path | None, typer.Option("--card", help="The model's card, if not beside or inside it.", show_default=False)
+    Path | None,
+    typer.Option("--card", help="The model's card, if not beside or inside it.", show_default=False),
 ]

@@ -27,7 +27,7 @@ def predict(
     Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
     """
     console.configure(quiet=quiet, verbose=verbose)
-    from edgekd import assess  # noqa: PLC0415
+    from edgekd import assess
 
     facts = assess.find_card(model, card)
     answers = list(assess.predict(assess.open_runtime(model), facts, images))

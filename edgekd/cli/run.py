@@ -35,7 +35,7 @@ def run(
     ] = None,
     to: Annotated[str, typer.Option(help="Stop after this station.")] = "report",
     quick: Annotated[bool, typer.Option("--quick", help="A small trial of the same line.")] = False,
-    settings: Settings = [],  # noqa: B006  (typer never changes it)
+    settings: Settings = None,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, make nothing.")] = False,
     as_json: Json = False,
@@ -49,7 +49,7 @@ def run(
     console.configure(quiet=quiet, verbose=verbose)
     station = pipeline.parse_station(to)
     folder = Run(out or Path("runs") / experiment)
-    wanted = _resolve(folder, experiment, data_root, weights, quick, settings)
+    wanted = _resolve(folder, experiment, data_root, weights, quick, settings or [])
     if dry_run:
         tables.show_states(pipeline.find(folder, wanted), pipeline.upstream(wanted, station), as_json=as_json)
         return
@@ -76,7 +76,9 @@ def _with_known_places(experiment: Experiment, known: Experiment) -> Experiment:
         dataclasses.replace(source, root=source.root or roots.get(source.name, ""))
         for source in experiment.data.sources
     )
-    teach = dataclasses.replace(experiment.teach, model=_known_weights(experiment.teach.model, known.teach.model))
+    teach = dataclasses.replace(
+        experiment.teach, model=_known_weights(experiment.teach.model, known.teach.model)
+    )
     distill = dataclasses.replace(
         experiment.distill, model=_known_weights(experiment.distill.model, known.distill.model)
     )

@@ -1,4 +1,4 @@
-"""The verbs that make one station of a run and what it stands on: prepare, teach, distill, qat, verify, report."""
+"""The verbs that make one station of a run, and what it stands on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from edgekd.pipeline import Station
 from edgekd.runs import require_run
 
 
-def make_station(
-    root: Path, station: Station, settings: list[str], *, force: bool, as_json: bool
-) -> None:
+def make_station(root: Path, station: Station, settings: list[str], *, force: bool, as_json: bool) -> None:
     """Make `station` in the run folder `root`, what is missing upstream first, and show the result."""
     run = require_run(root)
     with run.locked():
@@ -26,32 +24,30 @@ def make_station(
     pipeline.require_passed(records)
 
 
-def _verb(station: Station, text: str) -> Callable[..., None]:
+def _verb(station: Station, text: str, example: str) -> Callable[..., None]:
     def command(
         run: RunFolder,
-        settings: Settings = [],  # noqa: B006  (typer never changes it)
+        settings: Settings = None,
         force: Force = False,
         as_json: Json = False,
         quiet: Quiet = False,
         verbose: Verbose = False,
     ) -> None:
         console.configure(quiet=quiet, verbose=verbose)
-        make_station(run, station, settings, force=force, as_json=as_json)
+        make_station(run, station, settings or [], force=force, as_json=as_json)
 
-    command.__doc__ = text
+    command.__doc__ = f"{text}\n\nExample: edgekd {example}"
     return command
 
 
-prepare = _verb(Station.DATA, "Read, split, check and store the images of RUN. Example: edgekd data prepare RUN")
+prepare = _verb(Station.DATA, "Read, split, check and store the images of RUN.", "data prepare RUN")
 
 VERBS: Mapping[str, Callable[..., None]] = {
-    "teach": _verb(Station.TEACH, "Train the teacher of RUN. Example: edgekd teach RUN --set teach.fit.epochs=12"),
-    "distill": _verb(
-        Station.DISTILL, "Train the student of RUN. Example: edgekd distill RUN --set distill.method=none"
-    ),
-    "qat": _verb(Station.QAT, "Fine-tune the student of RUN for 8 bits. Example: edgekd qat RUN"),
+    "teach": _verb(Station.TEACH, "Train the teacher of RUN.", "teach RUN --set teach.fit.epochs=12"),
+    "distill": _verb(Station.DISTILL, "Train the student of RUN.", "distill RUN --set distill.method=none"),
+    "qat": _verb(Station.QAT, "Fine-tune the student of RUN for 8 bits.", "qat RUN"),
     "verify": _verb(
-        Station.VERIFY, "Measure what every file of RUN lost; exit 3 if one fails. Example: edgekd verify RUN"
+        Station.VERIFY, "Measure what every file of RUN lost; exit code 3 if one fails.", "verify RUN"
     ),
-    "report": _verb(Station.REPORT, "Write the report pages of RUN. Example: edgekd report RUN"),
+    "report": _verb(Station.REPORT, "Write the report pages of RUN.", "report RUN"),
 }

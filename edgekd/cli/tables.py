@@ -14,9 +14,7 @@ from edgekd.runs import Finding, Run
 _MEGABYTE = 1e6
 
 
-def show_states(
-    states: Mapping[Station, Finding], stations: Sequence[Station], *, as_json: bool
-) -> None:
+def show_states(states: Mapping[Station, Finding], stations: Sequence[Station], *, as_json: bool) -> None:
     """Print station, state and reason."""
     if as_json:
         console.emit_json({s.value: {"state": states[s].state, "reason": states[s].reason} for s in stations})
@@ -53,7 +51,9 @@ def artefacts(run: Run) -> list[dict[str, Any]]:
                 "size_bytes": (run.folder("export") / folder.name / "model.tflite").stat().st_size,
                 "evaluation": read_json(folder / "evaluation.json"),
                 "verdict": read_json(folder / "verdict.json"),
-                "bench": [read_json(path) for path in sorted(run.folder("bench").glob(f"{folder.name}@*.json"))],
+                "bench": [
+                    read_json(path) for path in sorted(run.folder("bench").glob(f"{folder.name}@*.json"))
+                ],
             }
         )
     return sorted(entries, key=lambda entry: -int(entry["size_bytes"]))
@@ -65,7 +65,16 @@ def _emit_files(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
         f"{run.root}: test split, n = {first['n']}, {first['n_positive']} malignant, {first['engine']}; "
         "95 % intervals; latency p50 in ms by threads"
     )
-    columns = ("file", "MB", "AUC", "sensitivity", "specificity", "change of sensitivity", "verdict", "latency")
+    columns = (
+        "file",
+        "MB",
+        "AUC",
+        "sensitivity",
+        "specificity",
+        "change of sensitivity",
+        "verdict",
+        "latency",
+    )
     console.emit_table(title, columns, [_row(entry) for entry in files])
 
 

@@ -1,6 +1,8 @@
-"""What stands between a lesion and a clean picture: uneven light, hair, gel bubbles, rulers, the lens itself."""
+"""What stands between a lesion and a clean picture: uneven light, hair, gel bubbles, rulers, the lens."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -9,6 +11,15 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 _SUBPIXEL = 4
+
+
+@lru_cache(maxsize=8)
+def grid(px: int) -> tuple[Field, Field]:
+    """The coordinates x and y of the pixel centres, float32 [px, px], −1 to 1; not to be written to."""
+    axis = ((np.arange(px, dtype=np.float32) + 0.5) / px * 2 - 1).astype(np.float32)
+    x, y = np.meshgrid(axis, axis)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
 
 
 def add_clutter(rng: np.random.Generator, light: Field) -> NDArray[np.uint8]:
@@ -28,28 +39,23 @@ def add_clutter(rng: np.random.Generator, light: Field) -> NDArray[np.uint8]:
     return _develop(rng, light)
 
 
-def _plane(px: int) -> tuple[Field, Field]:
-    axis = ((np.arange(px, dtype=np.float32) + 0.5) / px * 2 - 1).astype(np.float32)
-    return axis[None, :], axis[:, None]
-
-
 def _uneven(rng: np.random.Generator, light: Field) -> Field:
     """A gradient from one side and a fall-off towards the corners."""
-    x, y = _plane(len(light))
+    x, y = grid(len(light))
     turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.12)
     falloff = rng.beta(1.2, 4) * 0.45
     gain = 1 + slope * (np.cos(turn) * x + np.sin(turn) * y) - falloff * (x * x + y * y) / 2
-    return (light * gain[..., None]).astype(np.float32)
+    return np.asarray(light * gain[..., None], np.float32)
 
 
 def _blend(light: Field, mask: NDArray[np.uint8], colour: Field, opacity: float) -> Field:
     alpha = mask.astype(np.float32)[..., None] * (opacity / 255)
-    return (light + alpha * (colour - light)).astype(np.float32)
+    return np.asarray(light + alpha * (colour - light), np.float32)
 
 
 def _points(points: NDArray[np.float64], px: int) -> NDArray[np.int32]:
     """Coordinates −1 to 1 as the fixed-point pixels OpenCV draws with."""
-    return np.round((points + 1) * px / 2 * 2**_SUBPIXEL).astype(np.int32)
+    return np.round((points + 1) * px / 2 * (1 << _SUBPIXEL)).astype(np.int32)
 
 
 def _hair(rng: np.random.Generator, light: Field) -> Field:
@@ -76,7 +82,7 @@ def _bubbles(rng: np.random.Generator, light: Field) -> Field:
     mask = np.zeros((px, px), np.uint8)
     for _ in range(int(rng.integers(1, 9))):
         x, y = _points(rng.uniform(-1, 1, 2), px).tolist()
-        radius = round(rng.uniform(0.02, 0.11) * px / 2 * 2**_SUBPIXEL)
+        radius = round(rng.uniform(0.02, 0.11) * px / 2 * (1 << _SUBPIXEL))
         begin = rng.uniform(0, 360)
         size = (radius, round(radius * rng.uniform(0.8, 1.0)))
         end = begin + rng.uniform(150, 360)
@@ -99,11 +105,11 @@ def _ruler(rng: np.random.Generator, light: Field) -> Field:
 
 def _eyepiece(rng: np.random.Generator, light: Field) -> Field:
     """The dark rim of the lens: black corners outside a circle."""
-    x, y = _plane(len(light))
+    x, y = grid(len(light))
     radius, soft = rng.uniform(1.0, 1.3), rng.uniform(0.01, 0.08)
     away = np.hypot(x - rng.normal(0, 0.06), y - rng.normal(0, 0.06))
     seen = np.clip((radius - away) / soft + 0.5, 0, 1)
-    return (light * (0.03 + 0.97 * seen[..., None])).astype(np.float32)
+    return np.asarray(light * (0.03 + 0.97 * seen[..., None]), np.float32)
 
 
 def _develop(rng: np.random.Generator, light: Field) -> NDArray[np.uint8]:

@@ -11,13 +11,12 @@ lesion is drawn at any resolution.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.data.clutter import add_clutter
+from edgekd.data.clutter import add_clutter, grid
 from edgekd.errors import UnknownNameError
 
 Field = NDArray[np.float32]
@@ -26,7 +25,7 @@ VERSION = 1
 DIAGNOSES = ("mel", "nv", "bkl")
 
 # Beta parameters of the hidden atypia.
-_ATYPIA = {"mel": (5.0, 2.6), "nv": (2.0, 4.6), "bkl": (2.2, 4.0)}
+_ATYPIA = {"mel": (6.0, 2.2), "nv": (1.8, 6.0), "bkl": (2.0, 5.0)}
 # Display colours of skin under a dermoscope, Fitzpatrick I to VI, and how often each is drawn.
 _SKIN = np.array(
     [
@@ -62,7 +61,7 @@ class _Layers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lesion:
-    """The place of a lesion: `inside` 0 to 1, `depth` 0 at the border to 1 at the centre, `angle` in radians."""
+    """The place of a lesion: `inside` 0 to 1, `depth` 0 at the border, 1 in the centre, `angle` in rad."""
 
     atypia: float
     radius: float
@@ -88,15 +87,6 @@ def render(*, seed: int, number: int, diagnosis: str, px: int) -> NDArray[np.uin
     return add_clutter(rng, _expose(rng, skin, layers))
 
 
-@lru_cache(maxsize=8)
-def grid(px: int) -> tuple[Field, Field]:
-    """The coordinates x and y of the pixel centres, float32 [px, px], −1 to 1."""
-    axis = ((np.arange(px, dtype=np.float32) + 0.5) / px * 2 - 1).astype(np.float32)
-    x, y = np.meshgrid(axis, axis)
-    x.flags.writeable = y.flags.writeable = False
-    return x, y
-
-
 def noise(rng: np.random.Generator, px: int, cells: int, octaves: int = 1, gain: float = 0.6) -> Field:
     """Smooth random field float32 [px, px], about zero mean and unit variance, `cells` bumps across."""
     total = rng.standard_normal((cells, cells), np.float32)
@@ -113,11 +103,11 @@ def noise(rng: np.random.Generator, px: int, cells: int, octaves: int = 1, gain:
 def smoothstep(value: Field, low: float, high: float) -> Field:
     """0 below `low`, 1 above `high`, smooth between (3t² − 2t³)."""
     t = np.clip((value - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _skin(rng: np.random.Generator, px: int) -> tuple[Field, _Layers]:
-    """The bare skin float32 [3] and the pigment it holds without a lesion."""
+    """The colour of the bare skin float32 [3] and the pigment it holds without a lesion."""
     base = _SKIN[rng.choice(len(_SKIN), p=_SKIN_SHARE)] * rng.uniform(0.92, 1.06)
     cast = _CAST[rng.choice(len(_CAST), p=(0.40, 0.30, 0.18, 0.12))]
     colour = base * (1 + (cast - 1) * rng.uniform(0.5, 1.2)) * rng.uniform(0.96, 1.04, 3)
@@ -128,7 +118,7 @@ def _skin(rng: np.random.Generator, px: int) -> tuple[Field, _Layers]:
         melanin=0.025 * fine + (0.02 + 0.16 * sun_damage) * np.maximum(mottle + 0.5, 0) + 0.03,
         deep=np.zeros((px, px), np.float32),
         blood=flush * noise(rng, px, 4, 2) + 0.02 * fine + 0.1 + rng.beta(1, 5) * 0.6 * vessels,
-        scar=0.10 * rng.uniform(0, 1) * np.maximum(noise(rng, px, 30), 0),
+        scar=(0.10 * rng.uniform(0, 1) * np.maximum(noise(rng, px, 30), 0)).astype(np.float32),
         veil=np.zeros((px, px), np.float32),
     )
 
@@ -165,12 +155,12 @@ def _outline(rng: np.random.Generator, diagnosis: str, atypia: float) -> Field:
     angles = np.linspace(-np.pi, np.pi, 512)
     waves = np.arange(1, 24)
     asymmetry = (0.02 + 0.15 * atypia * rng.uniform(0.4, 1.3)) * (waves <= 4) / waves
-    border = (0.03 + 0.16 * atypia * rng.uniform(0.3, 1.3)) * (waves > 4) / waves
+    border = (0.03 + 0.24 * atypia * rng.uniform(0.4, 1.3)) * (waves > 4) / waves
     scallops = 0.05 * (waves > 8) / waves * (diagnosis == "bkl")
     phases = rng.uniform(0, 2 * np.pi, len(waves))
     heights = (asymmetry + border + scallops) * rng.standard_normal(len(waves))
     bent = 1 + (heights[:, None] * np.cos(waves[:, None] * angles + phases[:, None])).sum(axis=0)
-    return np.maximum(bent, 0.35).astype(np.float32)
+    return np.asarray(np.maximum(bent, 0.35), np.float32)
 
 
 def _pigment(rng: np.random.Generator, layers: _Layers, lesion: _Lesion) -> None:
@@ -181,7 +171,7 @@ def _pigment(rng: np.random.Generator, layers: _Layers, lesion: _Lesion) -> None
     rings = rng.normal(0.1, 0.45) * (lesion.depth - 0.4)
     layers.melanin += darkness * lesion.inside * np.maximum(texture + rings, 0.1)
     layers.blood += rng.uniform(-0.1, 0.5) * lesion.inside
-    for _ in range(rng.binomial(5, 0.10 + 0.75 * lesion.atypia)):
+    for _ in range(rng.binomial(5, 0.04 + 0.80 * lesion.atypia**1.5)):
         _patch(rng, layers, lesion, darkness)
 
 
@@ -211,14 +201,14 @@ def _network(rng: np.random.Generator, layers: _Layers, lesion: _Lesion, order: 
     px = len(lesion.inside)
     bend = 0.6 + 2.2 * (1 - order)
     x, y = grid(px)
-    pitch, turn = rng.uniform(34, 58), rng.uniform(0, np.pi)
+    pitch, turn = rng.uniform(44, 70), rng.uniform(0, np.pi)
     wave = np.zeros((px, px), np.float32)
     shifts = noise(rng, px, 6, 2), noise(rng, px, 6, 2)
     for third in range(3):
         c, s = np.cos(turn + third * np.pi / 3), np.sin(turn + third * np.pi / 3)
         wave += np.cos(pitch * (c * x + s * y) + bend * (c * shifts[0] + s * shifts[1]))
     patchy = smoothstep(noise(rng, px, 4), -1.2 + 1.2 * (1 - order), 0.4 + 0.6 * (1 - order))
-    amount = rng.uniform(0.15, 0.55) * lesion.inside * patchy
+    amount = rng.uniform(0.2, 0.6) * lesion.inside * patchy
     layers.melanin += amount * (np.clip(0.4 - wave, -1, 1) * 0.8).astype(np.float32)
 
 
@@ -236,7 +226,7 @@ def _dots(
         centre = ((1 + far * np.cos(turn)) * px / 2 * 16, (1 + far * np.sin(turn)) * px / 2 * 16)
         spot = (round(centre[0]), round(centre[1]))
         cv2.circle(canvas, spot, max(round(radius * px / 2 * 16), 8), 255, -1, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(canvas, (0, 0), px / 260).astype(np.float32) / 255 * lesion.inside
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), px / 260) * (lesion.inside / 255), np.float32)
 
 
 def _streaks(rng: np.random.Generator, layers: _Layers, lesion: _Lesion) -> None:
@@ -244,21 +234,21 @@ def _streaks(rng: np.random.Generator, layers: _Layers, lesion: _Lesion) -> None
     spokes = np.cos(lesion.angle * int(rng.integers(20, 34)) + 3 * noise(rng, len(lesion.angle), 6))
     side = smoothstep(np.cos(lesion.angle - rng.uniform(0, 2 * np.pi)).astype(np.float32), 0.2, 0.8)
     rim = smoothstep(lesion.depth, 0.0, 0.08) * smoothstep(0.4 - lesion.depth, 0.0, 0.25)
-    layers.melanin += rng.uniform(0.5, 1.2) * side * rim * lesion.inside * np.maximum(spokes, 0)
+    layers.melanin += rng.uniform(0.7, 1.5) * side * rim * lesion.inside * np.maximum(spokes, 0)
 
 
 def _melanocytic(rng: np.random.Generator, layers: _Layers, lesion: _Lesion) -> None:
     """Network, globules and, the more so the more atypical, streaks and a blue-white veil."""
-    order = float(np.clip(1 - lesion.atypia + rng.normal(0, 0.12), 0, 1))
-    if rng.random() < 0.75:
+    order = float(np.clip(1 - lesion.atypia + rng.normal(0, 0.10), 0, 1))
+    if rng.random() < 0.85:
         _network(rng, layers, lesion, order)
     if rng.random() < 0.45:
         count = int(rng.integers(8, 40))
         dots = _dots(rng, lesion, count=count, order=order, size=(0.018, 0.034))
         layers.melanin += rng.uniform(0.5, 1.2) * dots
-    if rng.random() < 0.55 * lesion.atypia:
+    if rng.random() < 0.9 * lesion.atypia**1.5:
         _streaks(rng, layers, lesion)
-    if rng.random() < 0.70 * lesion.atypia**2:
+    if rng.random() < 0.95 * lesion.atypia**2:
         cloud = smoothstep(noise(rng, len(lesion.inside), 4, 3), -0.2, 1.6)
         layers.veil += rng.uniform(0.35, 0.8) * cloud * smoothstep(lesion.depth, 0.1, 0.4)
 
@@ -292,4 +282,4 @@ def _expose(rng: np.random.Generator, skin: Field, layers: _Layers) -> Field:
     white = rng.uniform(0.9, 1.0) * _SCAR * skin.max()
     light += np.clip(layers.scar, 0, 0.8)[..., None] * (white - light)
     light += np.clip(layers.veil, 0, 0.8)[..., None] * (_VEIL * skin.max() - light)
-    return light.astype(np.float32)
+    return np.asarray(light, np.float32)

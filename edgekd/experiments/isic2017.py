@@ -4,8 +4,8 @@ Purpose   the reference line of this project on real dermoscopy images.
 Data      ISIC 2017 in its official layout (train 2,000, validation 150, test 600 images). Where HAM10000
           lies beside it, it joins the training split only; seven diagnoses, sources drawn equally, classes
           by the square root of their count. The leaks between the official splits are dropped.
-Command   edgekd run isic2017 --data-root DIR/isic2017 --set teach.model.weights=FILE --set distill.model.weights=FILE
-          (weights: ImageNet backbones; without the two settings Keras downloads its own)
+Command   edgekd run isic2017 --data-root DIR/isic2017 --weights DIR/weights
+          (weights: ImageNet backbones; without the option Keras downloads its own)
 Time      about 45 minutes on 2 cores
 Expect    test AUC 0.80 or more for the teacher, 0.785 or more for the int8 student, 0.70 MB at most.
           The 2017 challenge's best melanoma AUC was 0.874, by ensembles of large networks.

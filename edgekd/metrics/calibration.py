@@ -131,27 +131,36 @@ def _intercept(labels: Bools, score: Floats) -> float:
 
 
 def _slope(labels: Bools, score: Floats) -> float | None:
-    malignant, benign = score[labels], score[~labels]
+    spread = float(score.std())
+    if spread == 0:
+        return None
+    standard = (score - score.mean()) / spread
+    malignant, benign = standard[labels], standard[~labels]
     if benign.max() <= malignant.min() or malignant.max() <= benign.min():
         return None
-    spread = float(score.std())
-    design = np.stack([np.ones(score.size), (score - score.mean()) / spread])
-    return float(_logistic_fit(design, labels)[1] / spread)
+    weights = _logistic_fit(np.stack([np.ones(score.size), standard]), labels)
+    return None if weights is None else float(weights[1] / spread)
 
 
-def _logistic_fit(design: Floats, labels: Bools) -> Floats:
-    """The likeliest weights [k] of sigmoid(weights @ design) for design [k, n]: Newton, halving bad steps."""
+def _logistic_fit(design: Floats, labels: Bools) -> Floats | None:
+    """The likeliest weights [k] of sigmoid(weights @ design) for design [k, n]: Newton, halving bad steps.
+
+    None where the classes overlap so little that the weights run out of floating-point range.
+    """
     weights: Floats = np.zeros(design.shape[0])
     for _ in range(_STEPS):
         proba = expit(weights @ design)
         gradient = design @ (labels - proba)
-        step = np.linalg.solve((design * (proba * (1 - proba))) @ design.T, gradient)
+        try:
+            step = np.linalg.solve((design * (proba * (1 - proba))) @ design.T, gradient)
+        except np.linalg.LinAlgError:
+            return None
         while _log_likelihood(weights + step, design, labels) < _log_likelihood(weights, design, labels):
             step /= 2
         weights = weights + step
-        if np.abs(step).max() < _CONVERGED:
-            break
-    return weights
+        if np.abs(step).max() < _CONVERGED * (1 + np.abs(weights).max()):
+            return weights
+    return None
 
 
 def _log_likelihood(weights: Floats, design: Floats, labels: Bools) -> float:

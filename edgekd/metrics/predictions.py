@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +80,9 @@ class Predictions:
         malignancy_score(self.logits[:1], self.names, self.malignant)
 
     def _check_ids(self) -> None:
-        if len(set(self.image_ids)) < len(self.image_ids):
-            seen: set[str] = set()
-            twice = next(name for name in self.image_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise DataError(f"predictions: image {twice!r} appears more than once")
-        for name in self.image_ids:
+        for name, times in Counter(self.image_ids).items():
+            if times > 1:
+                raise DataError(f"predictions: image {name!r} appears {times} times")
             if not name or "\n" in name or "\r" in name:
                 raise DataError(f"predictions: image id {name!r} is empty or holds a line break")
 

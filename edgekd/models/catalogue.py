@@ -53,9 +53,12 @@ STUDENTS: Mapping[str, Family] = {
 }
 """The networks whose every layer can be quantized to 8 bits."""
 
-CATALOGUE: Mapping[str, Family] = STUDENTS | {
-    name: Family(backbone=partial(application, constructor), scaling=own)
-    for name, (constructor, own) in APPLICATIONS.items()
+CATALOGUE: Mapping[str, Family] = {
+    **STUDENTS,
+    **{
+        name: Family(backbone=partial(application, constructor), scaling=own)
+        for name, (constructor, own) in APPLICATIONS.items()
+    },
 }
 
 
@@ -88,7 +91,7 @@ def build(config: ModelConfig, *, input_px: int, n_logits: int, seed: int) -> tf
 
 
 def with_scaling(core: tf_keras.Model, scaling: Scaling) -> tf_keras.Model:
-    """`core` behind the input `image` (raw 0 to 255 RGB) and `scaling`; the weights are shared, not copied."""
+    """`core` behind the input `image` (raw 0 to 255 RGB) and `scaling`; the weights are shared."""
     keras = lazy.keras()
     image = keras.Input(core.input_shape[1:], name="image")
     return keras.Model(image, core(scale(image, scaling)), name="pixels_to_logits")

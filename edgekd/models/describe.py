@@ -30,7 +30,7 @@ def describe(model: tf_keras.Model) -> Description:
     """
     return Description(
         parameters=count_parameters(model),
-        trainable=sum(prod(weight.shape) for weight in model.trainable_weights),
+        trainable=sum(_size(weight) for weight in model.trainable_weights),
         macs=_macs(model),
     )
 
@@ -52,19 +52,23 @@ def _macs(model: tf_keras.Model) -> int:
 
 
 def _positions(layer: Any) -> int:
-    return prod(layer.output_shape[1:-1])
+    return prod(int(side) for side in layer.output_shape[1:-1])
+
+
+def _size(kernel: Any) -> int:
+    return prod(int(side) for side in kernel.shape)
 
 
 def _convolution(layer: Any) -> int:
-    return _positions(layer) * prod(layer.kernel.shape)
+    return _positions(layer) * _size(layer.kernel)
 
 
 def _depthwise(layer: Any) -> int:
-    return _positions(layer) * prod(layer.depthwise_kernel.shape)
+    return _positions(layer) * _size(layer.depthwise_kernel)
 
 
 def _separable(layer: Any) -> int:
-    return _depthwise(layer) + _positions(layer) * prod(layer.pointwise_kernel.shape)
+    return _depthwise(layer) + _positions(layer) * _size(layer.pointwise_kernel)
 
 
 _COUNTERS: Mapping[str, Callable[[Any], int]] = {

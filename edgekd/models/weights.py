@@ -16,15 +16,14 @@ from edgekd import lazy
 from edgekd.errors import ModelError
 
 if TYPE_CHECKING:
-    import h5py
     import tf_keras
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _CONNECT_SECONDS = 15.0
 _NAME_A_FILE = (
-    "name a weights file with --set teach.model.weights=FILE (distill.model.weights for the student), "
-    "or start from random weights with =none"
+    "name a file with --set teach.model.weights=FILE (student: distill.model.weights), "
+    "or ask for random weights with =none"
 )
 
 
@@ -113,12 +112,12 @@ def _load_hdf5(core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what:
         raise ModelError(_misfit(path, first_line(error), backbone, what)) from error
 
 
-def _arrays_by_layer(group: h5py.Group) -> Sequence[NDArray[Any]]:
+def _arrays_by_layer(group: Any) -> Sequence[NDArray[Any]]:
     layers = (group[name] for name in group.attrs["layer_names"])
     return [layer[name][()] for layer in layers for name in layer.attrs["weight_names"]]
 
 
-def _count_values(file: h5py.File) -> int:
+def _count_values(file: Any) -> int:
     sizes: list[int] = []
 
     def visit(name: str, item: Any) -> None:

@@ -24,7 +24,7 @@ class KerasRuntime:
             ModelError: the file cannot be read, or the model's input or output has another shape.
         """
         self._model = load_keras(Path(model)) if isinstance(model, str | os.PathLike) else model
-        self._input_px, self._n_logits = _sides(self._model)
+        self._input_px, self._n_logits = image_sides(self._model)
         threads = lazy.tensorflow().config.threading.get_intra_op_parallelism_threads()
         self._engine = Engine(
             name="tensorflow",
@@ -52,6 +52,8 @@ class KerasRuntime:
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3], in one batch."""
         check_images(images, self._input_px)
+        if not len(images):  # TensorFlow fails on an empty batch
+            return np.empty((0, self._n_logits), np.float32)
         output = self._model.predict_on_batch(images.astype(np.float32))
         return np.asarray(output, np.float32).reshape(len(images), self._n_logits)
 
@@ -75,7 +77,12 @@ def load_keras(path: Path) -> Any:
         raise ModelError(f"{path}: not a Keras model that tf-keras can load ({reason})") from error
 
 
-def _sides(model: Any) -> tuple[int, int]:
+def image_sides(model: Any) -> tuple[int, int]:
+    """The input side in pixels and the number of outputs of a Keras image classifier.
+
+    Raises:
+        ModelError: `model` does not map one square RGB image to one vector.
+    """
     inputs, outputs = model.inputs or [], model.outputs or []
     shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
     if len(inputs) == len(outputs) == 1 and len(shapes[0]) == 4 and len(shapes[1]) == 2:

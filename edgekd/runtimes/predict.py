@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgekd.console import progress
 from edgekd.data.dataset import Samples
 from edgekd.metrics.predictions import Predictions
+from edgekd.metrics.subgroups import age_band
 from edgekd.runtimes.base import Runtime
 
 BATCH = 32
@@ -63,3 +64,19 @@ def run(
         names=classes,
         malignant=malignant,
     )
+
+
+def groups(samples: Samples) -> tuple[str | None, ...]:
+    """What makes images dependent, one entry each: the patient, else the lesion, else None."""
+    return tuple(row.patient or row.lesion for row in samples.rows)
+
+
+def attributes(samples: Samples) -> dict[str, tuple[str | None, ...]]:
+    """The subgroups figures are given for: age band, sex, site and source of each image."""
+    rows = samples.rows
+    return {
+        "age": tuple(age_band(row.age) for row in rows),
+        "sex": tuple(row.sex for row in rows),
+        "site": tuple(row.site for row in rows),
+        "source": tuple(row.source for row in rows),
+    }

@@ -48,6 +48,9 @@ def test_equal_probabilities_share_a_bin() -> None:
 
 def test_bins_hold_equal_numbers() -> None:
     assert reliability(np.arange(100) % 2, np.linspace(0, 1, 100)).n.tolist() == [10] * 10
+    # 16 equal probabilities among 20: their middle rank, the 8.5th, falls into the first of two bins.
+    assert reliability(np.arange(20) % 2, [0.1] * 16 + [0.2, 0.3, 0.4, 0.5], bins=2).n.tolist() == [16, 4]
+    assert reliability([0, 1, 0], [0.1, 0.2, 0.3], bins=2).n.tolist() == [1, 2]  # the middle one goes up
 
 
 def test_temperature_in_closed_form() -> None:
@@ -81,7 +84,7 @@ def test_slope_against_scikit_learn() -> None:
     assert slope == pytest.approx(float(model.coef_[0, 0]) / 40, rel=1e-5)  # its gradient stops at 1e-10 · n
 
 
-@pytest.mark.parametrize("score", [[1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1], [1, 2, 2, 3]])
+@pytest.mark.parametrize("score", [[1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1], [1, 2, 2, 3], [0, 1e-109, 0, 1]])
 def test_no_slope_where_the_classes_do_not_overlap(score: list[float]) -> None:
     fitted = calibration([0, 0, 1, 1], score)
     assert fitted.slope is None

@@ -101,7 +101,9 @@ def test_unknown_groups_are_groups_of_their_own() -> None:
     estimate = cluster_bootstrap(weighted_share(np.ones(100, bool), hits), [None] * 100)
     expected = wilson(50, 100)
     assert "100 groups" in estimate.method
-    assert estimate.low == pytest.approx(expected.low, abs=0.03)  # 1.5 images: the bootstrap moves in whole ones
+    assert estimate.low == pytest.approx(
+        expected.low, abs=0.03
+    )  # 1.5 images: the bootstrap moves in whole ones
     assert estimate.high == pytest.approx(expected.high, abs=0.03)
 
 

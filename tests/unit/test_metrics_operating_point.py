@@ -85,7 +85,7 @@ def test_a_score_on_the_threshold_is_called() -> None:
 
 
 def test_predictive_values_by_counting() -> None:
-    # 1000 people, 50 ill, sensitivity .9, specificity .8: 45 of 235 called are ill, 760 of 765 not called well.
+    # 1000 people, 50 ill, sensitivity .9, specificity .8: 45 of 235 called are ill, 760 of 765 others well.
     ppv, npv = predictive_values(0.9, 0.8, 0.05)
     assert ppv == pytest.approx(45 / 235, abs=EXACT_ARITHMETIC)
     assert npv == pytest.approx(760 / 765, abs=EXACT_ARITHMETIC)

@@ -32,7 +32,7 @@ def counts(only_reference: int, only_candidate: int, n: int) -> Pairs:
 
 
 def test_tango_as_printed() -> None:
-    # Bentur et al. 2009 (7 and 1 discordant of 21), Fagerland, Lydersen & Laake 2017, table 8.8.
+    # Bentur et al. 2009 (7 and 1 discordant of 21), as in Fagerland, Lydersen & Laake 2017, chapter 8.
     estimate = paired_difference(counts(7, 1, 21))
     assert estimate.value == pytest.approx(-0.286, abs=5e-4)
     assert (estimate.low, estimate.high) == (
@@ -102,7 +102,7 @@ def test_the_number_needed_agrees_with_the_bound_it_plans() -> None:
 
 
 def test_the_number_needed_gives_the_power_it_promises() -> None:
-    """Simulated at 5 % discordance and no true difference; 4 standard errors of 2,000 draws at 0.8 are 0.036."""
+    """Simulated at 5 % discordance without a true difference; 4 standard errors of 2,000 draws are 0.036."""
     n = images_needed(counts(25, 25, 1000), margin=0.05)
     draws = np.random.default_rng(0).multinomial(n, [0.025, 0.025, 0.95], size=2000)
     kinds, repeats = np.unique(draws[:, :2], axis=0, return_counts=True)
@@ -157,7 +157,9 @@ def test_equal_scores_have_equal_aucs() -> None:
     generator = np.random.default_rng(4)
     labels, score = generator.random(50) < 0.5, generator.normal(size=50)
     same = auc_difference(labels, score, np.exp(score))
-    assert same.value == 0 and same.low == pytest.approx(0, abs=1e-7) and same.high == pytest.approx(0, abs=1e-7)
+    assert (
+        same.value == 0 and same.low == pytest.approx(0, abs=1e-7) and same.high == pytest.approx(0, abs=1e-7)
+    )
     other = auc_difference(labels, score, score + labels)
     assert other.value is not None and other.value > 0
     assert other.low is not None and other.high is not None and other.low < other.value < other.high

@@ -1,0 +1,164 @@
+"""Rounds of fresh processes over every model and thread count, merged into one result per job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from edgekd.config import BenchConfig
+from edgekd.console import progress
+from edgekd.plain import from_plain, write_json
+from edgekd_bench.record import Backend, Latency, Status
+from edgekd_bench.worker import Request, Round, TestSplit
+
+WORKER_TIMEOUT_S = 900.0
+ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One model file on one backend with one number of threads; `test` is predicted once, in round one."""
+
+    name: str
+    model: Path
+    backend: Backend
+    threads: int
+    test: TestSplit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The rounds of a job, or why there are none."""
+
+    status: Status
+    reason: str | None
+    rounds: tuple[Round, ...]
+
+
+def measure(jobs: Sequence[Job], config: BenchConfig) -> list[Outcome]:
+    """The outcome of each job, in the order of `jobs`.
+
+    A round goes through all jobs, every other round backwards, so that a machine that grows warm or busy
+    grows so for all of them. A job that failed once is not tried again, and failed it stays.
+    """
+    found: list[list[Round]] = [[] for _ in jobs]
+    broken: dict[int, tuple[Status, str]] = {}
+    with progress("bench", len(jobs) * config.rounds, "rounds") as advance:
+        for turn in range(config.rounds):
+            for number in _order(len(jobs), turn):
+                if number not in broken:
+                    answer = _round(jobs[number], config, with_test=turn == 0)
+                    if isinstance(answer, Round):
+                        found[number].append(answer)
+                    else:
+                        broken[number] = answer
+                advance(1, jobs[number].name)
+    return [_outcome(rounds, broken.get(number)) for number, rounds in enumerate(found)]
+
+
+def _order(count: int, turn: int) -> Sequence[int]:
+    return range(count) if turn % 2 == 0 else range(count - 1, -1, -1)
+
+
+def _outcome(rounds: list[Round], broken: tuple[Status, str] | None) -> Outcome:
+    if broken is not None:
+        return Outcome(status=broken[0], reason=broken[1], rounds=())
+    return Outcome(status=Status.OK, reason=None, rounds=tuple(rounds))
+
+
+def _round(job: Job, config: BenchConfig, *, with_test: bool) -> Round | tuple[Status, str]:
+    return run_worker(
+        Request(
+            model=str(job.model.resolve()),
+            backend=job.backend,
+            threads=job.threads,
+            min_runs=ceil(config.min_runs / config.rounds),
+            min_seconds=config.min_seconds / config.rounds,
+            test=job.test if with_test else None,
+        )
+    )
+
+
+def run_worker(request: Request, *, timeout_s: float = WORKER_TIMEOUT_S) -> Round | tuple[Status, str]:
+    """One round in a process of its own; where that gave no figures, status and reason."""
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        path = Path(folder) / "request.json"
+        write_json(path, request)
+        command = [sys.executable, "-m", "edgekd_bench.worker", str(path)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Status.FAILED, f"not done after {timeout_s:g} s"
+    if done.returncode != 0:
+        return Status.FAILED, _crash(done)
+    answer = json.loads(done.stdout)
+    if answer["status"] == Status.OK:
+        return from_plain(Round, answer["round"], "round")
+    return Status(answer["status"]), answer["reason"]
+
+
+def _crash(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"the engine crashed ({signal.Signals(-done.returncode).name})"
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return f"the worker ended with status {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
+
+
+def latency(rounds: Sequence[Round]) -> Latency:
+    """The milliseconds of all runs of all `rounds`; percentiles by nearest rank."""
+    runs = np.array([ms for part in rounds for ms in part.runs_ms])
+    p50, p90, p95, p99 = (float(np.quantile(runs, q, method="inverted_cdf")) for q in (0.5, 0.9, 0.95, 0.99))
+    return Latency(
+        min=float(runs.min()),
+        p50=p50,
+        p90=p90,
+        p95=p95,
+        p99=p99,
+        mean=float(runs.mean()),
+        first=median(part.first_ms for part in rounds),
+        n=runs.size,
+    )
+
+
+def noise(rounds: Sequence[Round], *, threads: int, cores: int) -> tuple[str, ...]:
+    """Why the latencies of `rounds` are not to be trusted; empty for a quiet machine."""
+    checks: tuple[Callable[[], str | None], ...] = (
+        lambda: f"{threads} threads on {cores} cores" if threads > cores else None,
+        lambda: _unsteady(rounds),
+        lambda: _apart([median(part.runs_ms) for part in rounds]),
+        lambda: _pressed([part.pressure for part in rounds if part.pressure is not None]),
+        lambda: _tailed(latency(rounds)),
+    )
+    return tuple(reason for check in checks if (reason := check()) is not None)
+
+
+def _unsteady(rounds: Sequence[Round]) -> str | None:
+    bad = sum(not part.steady for part in rounds)
+    return f"not steady after warm-up in {bad} of {len(rounds)} rounds" if bad else None
+
+
+def _apart(medians: Sequence[float]) -> str | None:
+    spread = max(medians) / min(medians) - 1
+    return f"medians of the rounds differ by {spread:.0%}" if spread > ROUNDS_APART else None
+
+
+def _pressed(shares: Sequence[float]) -> str | None:
+    worst = max(shares, default=0.0)
+    return f"tasks waited for a processor {worst:.0%} of the time" if worst > PRESSURE else None
+
+
+def _tailed(found: Latency) -> str | None:
+    ratio = found.p90 / found.p50
+    return f"p90 is {ratio:.1f} times p50" if ratio > TAIL else None

@@ -1,0 +1,157 @@
+"""`BenchRecord`: one model file on one backend with one number of threads, and every circumstance."""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekd.errors import DataError, UsageError
+from edgekd.metrics.evaluation import EvaluationRecord
+from edgekd.plain import from_plain
+from edgekd.runtimes.base import Engine
+
+SCHEMA = "edgekd.bench/1"
+
+
+class Backend(enum.StrEnum):
+    """What can be asked to run a file."""
+
+    CPU = "cpu"
+
+
+class Status(enum.StrEnum):
+    """`ok`: measured; `unavailable`: the backend is not on this machine; `failed`: the file did not run."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """Shape and dtype of an input."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """The file that was measured.
+
+    `precision` is null for a file that edgekd did not export; `input` is empty when the file did not load.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    precision: str | None
+    input: tuple[TensorFacts, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """The machine when the measurement began; null where the system does not tell.
+
+    `cores` are those this process may use; `load_average_1min` counts running and waiting tasks.
+    """
+
+    cpu: str
+    isa: str
+    cores: int
+    os: str
+    governor: str | None
+    frequency_mhz: float | None
+    load_average_1min: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Milliseconds of one run of the network, over the `n` runs of all rounds after warm-up.
+
+    `p50` … `p99` are nearest-rank percentiles, runs that happened. `first` is the run after loading, the
+    median of the rounds; it is not among the `n`.
+    """
+
+    min: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    mean: float
+    first: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delegation:
+    """How the graph was divided: `nodes` in the file, those in each piece a delegate runs, and the rest.
+
+    `left_out` counts the operators that no delegate took.
+    """
+
+    nodes: int
+    nodes_per_partition: tuple[int, ...]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRecord:
+    """What was measured (schema edgekd.bench/1); everything from `engine` on may be null unless `ok`.
+
+    `init_ms` is loading and allocating with a warm file cache, the median of the rounds;
+    `peak_memory_bytes` the resident memory that loading and running added at its highest, the largest of
+    the rounds; `timer_precision_ms` the smallest step of the clock. `noise` says why the latencies are not to
+    be trusted (empty: quiet). `evaluation` is of the test split, run by this very engine at the threshold
+    the file got on validation; null for a file without labelled images. `measured_at` is UTC.
+    """
+
+    schema: str = SCHEMA
+    model: ModelFacts
+    requested_accelerator: Backend
+    actual_accelerator: str | None
+    device: Device
+    versions: dict[str, str]
+    threads: int
+    rounds: int
+    measured_at: str
+    status: Status
+    reason: str | None
+    engine: Engine | None = None
+    latency_ms: Latency | None = None
+    init_ms: float | None = None
+    peak_memory_bytes: int | None = None
+    timer_precision_ms: float | None = None
+    partitions: int | None = None
+    delegation: Delegation | None = None
+    noise: tuple[str, ...] = ()
+    evaluation: EvaluationRecord | None = None
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise UsageError(f"bench: schema is {self.schema!r}, expected {SCHEMA!r}")
+        if (self.status is Status.OK) != (self.latency_ms is not None) or (self.status is Status.OK) != (
+            self.reason is None
+        ):
+            raise UsageError(
+                f"bench: status {self.status} with latency {self.latency_ms}, reason {self.reason}"
+            )
+
+
+def file_name(record: BenchRecord) -> str:
+    """Where a record lies: `<name>@<backend>-<threads>t.json`, e.g. int8@cpu-1t.json."""
+    return f"{record.model.name}@{record.requested_accelerator}-{record.threads}t.json"
+
+
+def read_bench(path: Path) -> BenchRecord:
+    """The record in the JSON file `path`.
+
+    Raises:
+        DataError: the file is missing or is not a benchmark record.
+    """
+    try:
+        return from_plain(BenchRecord, json.loads(path.read_text(encoding="utf-8")), "bench")
+    except (OSError, ValueError, UsageError) as error:
+        raise DataError(f"{path}: no readable benchmark record ({error})") from error

@@ -1,0 +1,160 @@
+"""Tables in Markdown files, made from kept records: `python -m edgekd_bench.tables [--check] README.md…`.
+
+A table stands between `<!-- table:NAME -->` and `<!-- /table -->`; NAME is a folder of `--results`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from edgekd.errors import ContractError, DataError, EdgekdError, UnknownNameError
+from edgekd.metrics.intervals import Estimate
+from edgekd.plain import write_text
+from edgekd_bench.record import BenchRecord
+from edgekd_bench.results import Kept, read_kept
+
+_MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
+_NONE, _NOISY = "–", "†"
+
+
+def fill(text: str, results: Path) -> str:
+    """`text` with every marked table made anew from the records below `results`.
+
+    Raises:
+        UnknownNameError: a table names results that are not kept.
+        DataError: a record cannot be read.
+    """
+    return _MARKED.sub(lambda match: f"{match[1]}{_table_of(match['name'], results)}{match[4]}", text)
+
+
+def drifted(paths: Iterable[Path], results: Path) -> list[str]:
+    """One line for each file whose tables are not those of the records; empty when all agree.
+
+    Raises:
+        UnknownNameError: a table names results that are not kept.
+    """
+    return [
+        f"{path}: tables differ from the kept records; run python -m edgekd_bench.tables {path}"
+        for path in paths
+        if (text := path.read_text(encoding="utf-8")) != fill(text, results)
+    ]
+
+
+def _table_of(name: str, results: Path) -> str:
+    known = [folder.name for folder in sorted(results.glob("*")) if folder.is_dir()]
+    if name not in known:
+        raise UnknownNameError("kept results", name, known)
+    return table(read_kept(results / name))
+
+
+def table(kept: Sequence[Kept]) -> str:
+    """The artefacts as a Markdown table, its circumstances in a line below; ends with a newline."""
+    engines = sorted({(r.requested_accelerator, r.threads) for artefact in kept for r in artefact.bench})
+    head = ["artefact", "kB", "AUC", "sensitivity", "specificity", "change of sensitivity", "verdict"]
+    head += [f"{backend}, {threads} thread{'s' * (threads > 1)}" for backend, threads in engines]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)], *(_row(artefact, engines) for artefact in kept)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    return "\n".join([*lines, "", _circumstances(kept)]) + "\n"
+
+
+def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
+    by_engine = {(record.requested_accelerator, record.threads): record for record in kept.bench}
+    verdict = kept.verdict
+    return [
+        kept.name,
+        f"{kept.bench[0].model.size_bytes / 1000:.0f}" if kept.bench else _NONE,
+        _estimate(kept.evaluation.auc),
+        _estimate(kept.evaluation.sensitivity),
+        _estimate(kept.evaluation.specificity),
+        _estimate(verdict.sensitivity_difference, signed=True) if verdict else _NONE,
+        verdict.verdict.value if verdict else _NONE,
+        *(_latency(by_engine.get(engine), kept) for engine in engines),
+    ]
+
+
+def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return _NONE
+    sign = "+" if signed else ""
+    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+
+
+def _latency(record: BenchRecord | None, kept: Kept) -> str:
+    if record is None:
+        return _NONE
+    if record.latency_ms is None:
+        return record.status.value
+    cell = f"{record.latency_ms.p50:.2f} ({record.latency_ms.p90:.2f}){_NOISY if record.noise else ''}"
+    measured = record.evaluation.sensitivity if record.evaluation else None
+    if measured is not None and measured.value != kept.evaluation.sensitivity.value:
+        cell += f", sensitivity {_estimate(measured)}"
+    return cell
+
+
+def _circumstances(kept: Sequence[Kept]) -> str:
+    first = kept[0].evaluation
+    records = [record for artefact in kept for record in artefact.bench]
+    said = [
+        f"{first.split.capitalize()} split: n = {first.n}, {first.n_positive} malignant "
+        f"({first.n_positive / first.n:.1%}).",
+        f"Intervals: AUC {first.auc.method}, sensitivity and specificity {first.sensitivity.method}.",
+        f"Threshold: {first.operating_point.rule}, fitted on {first.operating_point.fitted_on}, for each "
+        "artefact its own.",
+    ]
+    said += [
+        f"Change of sensitivity: against {verdict.reference}, paired, "
+        f"{verdict.sensitivity_difference.method}; verdict at a margin of {verdict.margin:g}."
+        for verdict in [artefact.verdict for artefact in kept if artefact.verdict][:1]
+    ]
+    return " ".join([*said, *_about_latency(records)])
+
+
+def _about_latency(records: Sequence[BenchRecord]) -> list[str]:
+    if not records:
+        return []
+    engines = sorted(
+        {f"{r.engine.name} {r.engine.version} ({r.engine.kernels})" for r in records if r.engine}
+    )
+    runs = [record.latency_ms.n for record in records if record.latency_ms]
+    device = records[0].device
+    said = [f"Latency: p50 (p90) in ms of one run, {', '.join(engines)}, {device.cpu}, {device.cores} cores"]
+    said[0] += f", n ≥ {min(runs)} runs in {records[0].rounds} rounds." if runs else "."
+    reasons = sorted({reason for record in records for reason in record.noise})
+    if reasons:
+        said.append(f"{_NOISY} The machine was not quiet ({'; '.join(reasons)}): not to be compared.")
+    return said
+
+
+def _main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m edgekd_bench.tables", description="Make tables of records."
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.md")
+    parser.add_argument("--results", type=Path, default=Path("bench/results"))
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; say what has drifted, exit code 3"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.check:
+            return _check(options.files, options.results)
+        for path in options.files:
+            write_text(path, fill(path.read_text(encoding="utf-8"), options.results))
+    except (EdgekdError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code if isinstance(error, EdgekdError) else DataError.exit_code
+    return 0
+
+
+def _check(files: Sequence[Path], results: Path) -> int:
+    lines = drifted(files, results)
+    sys.stderr.writelines(f"{line}\n" for line in lines)
+    return ContractError.exit_code if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""`run_worker`: one conversion in a process of its own, measured.
+
+TensorFlow keeps the memory of a conversion until its process ends, and its converter can crash on a broken
+model: each conversion therefore gets a process, `python -m edgekd_converters.worker REQUEST.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgekd.config import Precision
+from edgekd.errors import EdgekdError, ModelError, UsageError
+from edgekd.plain import from_plain, write_json
+
+_STDERR_LINES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a worker is asked for: the Keras file `model` as the .tflite file `output`."""
+
+    model: str
+    precision: Precision
+    output: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a conversion cost and what it started from.
+
+    `seconds` of wall time for loading and converting; `peak_memory_bytes` of the whole process (null where
+    the system does not tell); `weights_sha256` over all weights of the Keras model, in their order.
+    """
+
+    seconds: float
+    peak_memory_bytes: int | None
+    weights_sha256: str
+    tensorflow: str
+
+
+def run_worker(model: Path, precision: Precision, output: Path) -> Conversion:
+    """Write `model` in `precision` to `output`, in a process of its own; the directory must exist.
+
+    `model` is a .keras file, for int8 the .h5 file of a quantization-aware model.
+
+    Raises:
+        UsageError: the request cannot be meant, e.g. int8 from a float model.
+        ModelError: the model cannot be read or converted, or the converter crashed.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
+        asked = Request(
+            model=str(model.resolve()),
+            precision=precision,
+            output=str(output.resolve()),
+            answer=str(answer),
+        )
+        write_json(request, asked)
+        command = [sys.executable, "-m", "edgekd_converters.worker", str(request)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0 and answer.is_file():
+            return from_plain(Conversion, json.loads(answer.read_text(encoding="utf-8")))
+        raise _failure(model, precision, done, answer)
+
+
+def _failure(
+    model: Path, precision: Precision, done: subprocess.CompletedProcess[str], answer: Path
+) -> EdgekdError:
+    if answer.is_file():
+        kind = UsageError if done.returncode == UsageError.exit_code else ModelError
+        return kind(json.loads(answer.read_text(encoding="utf-8"))["error"])
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = " | ".join(lines[-_STDERR_LINES:]) or "it said nothing"
+    return ModelError(
+        f"{model}: the conversion to {precision} crashed (exit status {done.returncode}): {said}"
+    )
+
+
+def _main(path: Path) -> int:
+    request = from_plain(Request, json.loads(path.read_text(encoding="utf-8")))
+    try:
+        answer: Any = _convert(request)
+    except EdgekdError as error:
+        write_json(Path(request.answer), {"error": str(error)})
+        return error.exit_code
+    write_json(Path(request.answer), answer)
+    return 0
+
+
+def _convert(request: Request) -> Conversion:
+    from edgekd_converters.tflite import convert
+
+    began = time.perf_counter()
+    model = _load(Path(request.model), request.precision)
+    Path(request.output).write_bytes(convert(model, request.precision))
+    return Conversion(
+        seconds=round(time.perf_counter() - began, 2),
+        peak_memory_bytes=_peak_memory(),
+        weights_sha256=_digest_weights(model),
+        tensorflow=version("tensorflow"),
+    )
+
+
+def _load(path: Path, precision: Precision) -> Any:
+    if precision is Precision.INT8:
+        from edgekd.models.catalogue import core
+        from edgekd.models.quantize import load_quantized
+
+        return core(load_quantized(path))
+    from edgekd.models.scaling import scaling
+    from edgekd.runtimes.keras import image_sides, load_keras
+
+    model = load_keras(path)
+    image_sides(model)
+    scaling(model)  # refuses a model whose input range nobody knows
+    return model
+
+
+def _digest_weights(model: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()
+
+
+def _peak_memory() -> int | None:
+    """VmHWM in bytes; unlike getrusage's, it does not begin with the parent's."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1])))

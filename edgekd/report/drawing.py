@@ -1,0 +1,85 @@
+"""How figures are drawn: one look, the same bytes every time, colours that a page can turn dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgekd import lazy
+
+INK, FAINT, RULE = "#23272e", "#69717d", "#d5dae1"
+_PALETTE = ("#2f6fd0", "#17957f", "#c77f00", "#c2407e", "#7a5ad6", "#8a8f98")
+NETWORK_COLOURS: Mapping[str, str] = {
+    "teacher": "#8a8f98",
+    "float student": "#2f6fd0",
+    "quantization-aware student": "#7a5ad6",
+    "fp32": "#4b9cd3",
+    "fp16": "#17957f",
+    "dynamic": "#c77f00",
+    "int8": "#c2407e",
+}
+_WIDTH_INCHES = 6.4
+_LOOK = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edgekd",
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.facecolor": "none",
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.9,
+}
+_THEME = {INK: "var(--ink)", FAINT: "var(--faint)", RULE: "var(--rule)"}
+
+
+def draw(paint: Callable[[Any], None], *, height_inches: float) -> str:
+    """The SVG text of a figure that `paint` fills; the same calls give the same bytes.
+
+    `paint` gets an empty `matplotlib.figure.Figure`.
+    """
+    plt = lazy.pyplot()
+    with plt.rc_context(_LOOK):
+        figure = plt.figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        try:
+            paint(figure)
+            text = io.StringIO()
+            figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        finally:
+            plt.close(figure)
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    return re.sub(r"'?DejaVu Sans'?", "system-ui, sans-serif", "\n".join(lines)) + "\n"
+
+
+def colour(name: str) -> str:
+    """The colour a network or file has in every figure."""
+    return NETWORK_COLOURS.get(name) or _PALETTE[sum(name.encode()) % len(_PALETTE)]
+
+
+def inline(name: str, svg: str) -> str:
+    """`svg` as an element for a page: no XML head, ids of its own, colours of the theme, fluid width."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r'\bid="', f'id="{name}-', element)
+    element = re.sub(r'(url\(#|xlink:href="#)', rf"\g<1>{name}-", element)
+    for fixed, themed in _THEME.items():
+        element = element.replace(fixed, themed)
+    head, rest = element.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-labelledby="{name}-title">{rest}'

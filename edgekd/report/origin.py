@@ -1,0 +1,260 @@
+"""The sections about where it all comes from: images, training, commands, versions."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from edgekd.console import duration
+from edgekd.data.table import Row, Split
+from edgekd.plain import to_plain
+from edgekd.report import figures, words
+from edgekd.report.blocks import Block, Cell, Figure, Listing, Section, Table, row
+from edgekd.report.records import Records
+
+
+def data_section(records: Records) -> Section | None:
+    """How many images of what, and which were left out; None without the table."""
+    if not records.rows:
+        return None
+    blocks: list[Block] = [_split_table(records.rows), _diagnosis_table(records)]
+    if len({line.source for line in records.rows}) > 1:
+        blocks.append(_source_table(records.rows))
+    return Section(
+        anchor="data",
+        title="The images",
+        lead="Patients and lesions do not cross the splits; the test split was looked at once per network.",
+        blocks=(*blocks, *_left_out(records.audit)),
+    )
+
+
+def _split_table(rows: Sequence[Row]) -> Table:
+    return Table(
+        caption="Images by split; prevalence is the share of malignant images.",
+        columns=("split", "images", "malignant", "benign", "prevalence", "patients", "lesions"),
+        rows=tuple(_counts(split.value, [r for r in rows if r.split is split]) for split in Split),
+    )
+
+
+def _source_table(rows: Sequence[Row]) -> Table:
+    sources = sorted({line.source for line in rows})
+    return Table(
+        caption="Images by source and split.",
+        columns=("source", "images", "malignant", "benign", "prevalence", "patients", "lesions"),
+        rows=tuple(
+            _counts(f"{source}, {split.value}", part)
+            for source in sources
+            for split in Split
+            if (part := [r for r in rows if r.source == source and r.split is split])
+        ),
+    )
+
+
+def _counts(name: str, rows: Sequence[Row]) -> tuple[Cell, ...]:
+    malignant = sum(line.malignant for line in rows)
+    return row(
+        name,
+        words.whole(len(rows)),
+        words.whole(malignant),
+        words.whole(len(rows) - malignant),
+        words.share(malignant, len(rows)),
+        *(_distinct(getattr(line, field) for line in rows) for field in ("patient", "lesion")),
+    )
+
+
+def _distinct(values: Iterable[str | None]) -> str:
+    found = {value for value in values if value is not None}
+    return words.whole(len(found)) if found else "unknown"
+
+
+def _diagnosis_table(records: Records) -> Table:
+    counts = Counter((line.diagnosis, line.split) for line in records.rows)
+    malignant = {line.diagnosis for line in records.rows if line.malignant}
+    names = records.dataset.classes if records.dataset else sorted({line.diagnosis for line in records.rows})
+    return Table(
+        caption="Images by diagnosis and split.",
+        columns=("diagnosis", "counted as", *(split.value for split in Split)),
+        rows=tuple(
+            row(
+                name,
+                "malignant" if name in malignant else "benign",
+                *(words.whole(counts[name, split]) for split in Split),
+            )
+            for name in names
+        ),
+    )
+
+
+def _left_out(audit: Mapping[str, Any] | None) -> tuple[Block, ...]:
+    """Every list of the audit, folded away under its name."""
+    if audit is None:
+        return ()
+    lists = {name: value for name, value in sorted(audit.items()) if isinstance(value, list) and value}
+    return tuple(
+        Listing(
+            title=f"audit, {name.replace('_', ' ')}: {len(value)}", items=tuple(_one_line(v) for v in value)
+        )
+        for name, value in lists.items()
+    )
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_one_line(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " – ".join(_one_line(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def training_section(records: Records) -> Section | None:
+    """Curves and the kept epoch of every training station; None where none was recorded."""
+    histories = {station: epochs for station, epochs in records.histories.items() if epochs}
+    if not histories:
+        return None
+    return Section(
+        anchor="training",
+        title="The training",
+        lead="The epoch kept is the best by smoothed validation AUC (mean of three epochs).",
+        blocks=(
+            Figure(
+                name="training",
+                caption="Validation AUC and training loss by epoch.",
+                alternative="Two charts over the epochs, one line per training station.",
+                svg=figures.training(histories),
+            ),
+            Table(
+                caption="What was trained; images shown per second are not part of the record.",
+                columns=(
+                    "station",
+                    "network",
+                    "parameters",
+                    "epochs",
+                    "kept epoch",
+                    "validation AUC",
+                    "time",
+                ),
+                rows=tuple(_trained(records, station, epochs) for station, epochs in histories.items()),
+            ),
+        ),
+    )
+
+
+def _trained(records: Records, station: str, epochs: Sequence[Mapping[str, Any]]) -> tuple[Cell, ...]:
+    step = records.steps.get(station, {})
+    kept = next((epoch for epoch in reversed(epochs) if epoch.get("best")), epochs[-1])
+    return row(
+        station,
+        _network(records, station),
+        words.whole(step.get("metrics", {}).get("parameters")),
+        words.whole(len(epochs)),
+        words.whole(kept["epoch"]),
+        words.number(kept["validation_auc"]),
+        _seconds(step),
+    )
+
+
+def _network(records: Records, station: str) -> str:
+    if records.experiment is None:
+        return words.ABSENT
+    distill = records.experiment.distill
+    if station == "teach":
+        model = records.experiment.teach.model
+        return f"{model.name}, width {model.width:g}"
+    method = f", {distill.method}" if station == "distill" else ", quantization-aware"
+    return f"{distill.model.name}, width {distill.model.width:g}{method}"
+
+
+def _seconds(step: Mapping[str, Any]) -> str:
+    seconds = step.get("provenance", {}).get("seconds")
+    return words.ABSENT if seconds is None else duration(seconds)
+
+
+def provenance_section(records: Records) -> Section:
+    """Commands, machines, versions, keys and the whole configuration."""
+    blocks: list[Block] = [_station_table(records.steps)]
+    if any(artefact.sha256 for artefact in records.artefacts):
+        blocks.append(_digest_table(records))
+    blocks += [Listing(title="commands", items=tuple(_commands(records.steps)))]
+    if records.experiment is not None:
+        blocks.append(Listing(title="settings", items=tuple(_settings(to_plain(records.experiment)))))
+    return Section(
+        anchor="provenance",
+        title="How it was made",
+        lead="Each station ran once and left a record. Its key is the sha256 of everything its bytes depend on.",
+        blocks=tuple(block for block in blocks if not isinstance(block, Listing) or block.items),
+    )
+
+
+def _station_table(steps: Mapping[str, Mapping[str, Any]]) -> Table:
+    return Table(
+        caption="The stations, in order.",
+        columns=("station", "key", "time", "tools", "machine"),
+        rows=tuple(
+            row(
+                station,
+                Cell(text=str(step.get("key", ""))[:12]),
+                _seconds(step),
+                ", ".join(f"{name} {version}" for name, version in sorted(step.get("tools", {}).items())),
+                _machine(step.get("provenance", {})),
+            )
+            for station, step in steps.items()
+        ),
+    )
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    parts = [
+        f"edgekd {provenance['edgekd']}" if "edgekd" in provenance else "",
+        f"Python {provenance['python']}" if "python" in provenance else "",
+        str(provenance.get("system", "")),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _digest_table(records: Records) -> Table:
+    return Table(
+        caption="The files, to be recognised by their bytes. MAC: multiplications for one image.",
+        columns=("file", "sha256", "bytes", "MAC, millions", "operators with a float output"),
+        rows=tuple(
+            row(
+                artefact.name,
+                artefact.sha256 or words.ABSENT,
+                words.whole(artefact.size_bytes),
+                _millions((artefact.inspection or {}).get("macs")),
+                words.whole((artefact.inspection or {}).get("float_operators")),
+            )
+            for artefact in records.artefacts
+        ),
+    )
+
+
+def _millions(value: float | None) -> str:
+    return words.ABSENT if value is None else f"{value / 1e6:.1f}"
+
+
+def _commands(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The different command lines, in the order of the stations they made."""
+    made: dict[str, list[str]] = {}
+    for station, step in steps.items():
+        argv = step.get("provenance", {}).get("argv") or []
+        if argv:
+            command = shlex.join([PurePath(argv[0]).name, *argv[1:]])
+            made.setdefault(command, []).append(station)
+    return [f"{command}  ({', '.join(stations)})" for command, stations in made.items()]
+
+
+def _settings(value: Any, where: str = "") -> Iterable[str]:
+    """The configuration as `a.b = c` lines."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _settings(item, f"{where}.{name}" if where else name)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, item in enumerate(value):
+            yield from _settings(item, f"{where}.{item.get('name', number)}")
+    elif isinstance(value, list):
+        yield f"{where} = {', '.join(str(item) for item in value)}"
+    else:
+        yield f"{where} = {value}"

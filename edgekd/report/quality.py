@@ -1,0 +1,264 @@
+"""The sections about judgement: how well lesions are ranked and called, which are missed, for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekd.metrics.evaluation import EvaluationRecord
+from edgekd.metrics.subgroups import TOO_FEW
+from edgekd.report import figures, words
+from edgekd.report.blocks import Block, Cell, Figure, Listing, Section, Table, Tone, row
+from edgekd.report.files import circumstances, sensitivity, specificity
+from edgekd.report.records import Network, Records
+
+_INT8 = "int8"
+
+
+def candidate(records: Records) -> Network | None:
+    """The network a reader will want to know most about: int8, else the last file, else the last network."""
+    judged = records.judged()
+    named = [network for network in judged if network.name == _INT8]
+    return next(iter(named or reversed(judged)), None)
+
+
+def accuracy_section(records: Records) -> Section | None:
+    """Teacher, students and files side by side; None without any evaluation."""
+    judged = records.judged()
+    if not judged:
+        return None
+    drawn = _drawable(judged)
+    blocks: list[Block] = [_network_table(records, judged)]
+    if drawn:
+        blocks.append(_roc_figure(records, drawn))
+    return Section(
+        anchor="accuracy",
+        title="Teacher, students, files",
+        lead="Every network was judged on the same test images; thresholds were fixed on validation before.",
+        blocks=(*blocks, _curve_table(records, judged)),
+    )
+
+
+def _drawable(judged: Sequence[Network]) -> list[Network]:
+    """The networks whose predictions hold both classes."""
+    return [
+        network
+        for network in judged
+        if network.predictions is not None
+        and 0 < network.predictions.labels.sum() < len(network.predictions.labels)
+    ]
+
+
+def _network_table(records: Records, judged: Sequence[Network]) -> Table:
+    return Table(
+        caption=f"{circumstances(records)}. Intervals: {_methods(judged)}.",
+        columns=("network", "AUC", "sensitivity", "specificity", "threshold, log odds", "engine"),
+        rows=tuple(
+            row(
+                network.name,
+                words.estimate(record.auc),
+                sensitivity(record),
+                specificity(record),
+                Cell(
+                    text=words.number(record.operating_point.threshold),
+                    note=f"{record.operating_point.rule} on {record.operating_point.fitted_on}",
+                ),
+                words.engine(record.engine),
+            )
+            for network, record in _pairs(judged)
+        ),
+    )
+
+
+def _pairs(judged: Sequence[Network]) -> list[tuple[Network, EvaluationRecord]]:
+    return [(network, network.evaluation) for network in judged if network.evaluation is not None]
+
+
+def _methods(judged: Sequence[Network]) -> str:
+    found = {
+        estimate.method
+        for _, record in _pairs(judged)
+        for estimate in (record.auc, record.sensitivity, record.specificity)
+    }
+    return "; ".join(sorted(found))
+
+
+def _roc_figure(records: Records, drawn: Sequence[Network]) -> Figure:
+    return Figure(
+        name="roc",
+        caption=f"ROC curves, {circumstances(records)}. A dot is an operating point, fixed on validation.",
+        alternative="Sensitivity against 1 − specificity of every network; the areas stand in the table.",
+        svg=figures.roc(drawn),
+    )
+
+
+def _curve_table(records: Records, judged: Sequence[Network]) -> Table:
+    return Table(
+        caption=f"What the curves offer elsewhere, {circumstances(records)}: found on these very images, so "
+        "a description, not a promise. Partial AUC: specificity ≥ 0.80, standardised (McClish 1989).",
+        columns=(
+            "network",
+            *("sensitivity at specificity 0.80", "at 0.90"),
+            *("specificity at sensitivity 0.90", "at 0.95"),
+            "partial AUC",
+        ),
+        rows=tuple(
+            row(
+                network.name,
+                words.number(record.curve.sensitivity_at_specificity_80),
+                words.number(record.curve.sensitivity_at_specificity_90),
+                words.number(record.curve.specificity_at_sensitivity_90),
+                words.number(record.curve.specificity_at_sensitivity_95),
+                words.number(record.curve.partial_auc_specificity_80),
+            )
+            for network, record in _pairs(judged)
+        ),
+    )
+
+
+def errors_section(records: Records) -> Section | None:
+    """The four counts, the missed lesions by name, and what a call is worth; None without evaluation."""
+    judged = _pairs(records.judged())
+    if not judged:
+        return None
+    blocks: list[Block] = [_confusion_table(records, judged)]
+    blocks += [
+        Listing(
+            title=f"{network.name}: {len(record.false_negatives)} malignant images missed of "
+            f"{record.n_positive}",
+            items=record.false_negatives,
+        )
+        for network, record in judged
+    ]
+    blocks.append(_value_table(records, judged))
+    drawn = _drawable(_shown(records))
+    if drawn:
+        blocks.append(_benefit_figure(records, drawn))
+    return Section(
+        anchor="errors",
+        title="What is missed",
+        lead="Counts at the operating point. A missed melanoma is the error that matters most, so each is named.",
+        blocks=tuple(blocks),
+    )
+
+
+def _shown(records: Records) -> list[Network]:
+    """The few networks that crowded figures show: teacher, float student, and the candidate."""
+    wanted = [records.networks.get("teach"), records.reference, candidate(records)]
+    return list({network.name: network for network in wanted if network and network.evaluation}.values())
+
+
+def _confusion_table(records: Records, judged: Sequence[tuple[Network, EvaluationRecord]]) -> Table:
+    return Table(
+        caption=f"Images by truth and call, {circumstances(records)}.",
+        columns=(
+            "network",
+            *("malignant, called malignant", "malignant, missed"),
+            *("benign, called benign", "benign, called malignant"),
+        ),
+        rows=tuple(
+            row(
+                network.name,
+                words.whole(record.confusion.true_positive),
+                Cell(text=words.whole(record.confusion.false_negative)),
+                words.whole(record.confusion.true_negative),
+                words.whole(record.confusion.false_positive),
+            )
+            for network, record in judged
+        ),
+    )
+
+
+def _value_table(records: Records, judged: Sequence[tuple[Network, EvaluationRecord]]) -> Table:
+    prevalences = [value.prevalence for value in judged[0][1].predictive_values]
+    return Table(
+        caption="What a call is worth where malignancy is as common as stated (Bayes' theorem from the "
+        "sensitivity and specificity above): positive / negative predictive value, fractions.",
+        columns=("network", *(f"prevalence {100 * prevalence:g} %" for prevalence in prevalences)),
+        rows=tuple(
+            row(
+                network.name,
+                *(
+                    f"{words.number(value.positive)} / {words.number(value.negative)}"
+                    for value in record.predictive_values
+                ),
+            )
+            for network, record in judged
+        ),
+    )
+
+
+def _benefit_figure(records: Records, drawn: Sequence[Network]) -> Figure:
+    return Figure(
+        name="net_benefit",
+        caption=f"Net benefit (Vickers & Elkin 2006), {circumstances(records)}: true calls less false ones, "
+        "weighed by the odds of the probability at which one would act.",
+        alternative="Net benefit per image over threshold probability, beside calling every lesion and none.",
+        svg=figures.net_benefit(drawn),
+    )
+
+
+def calibration_section(records: Records) -> Section | None:
+    """Whether probabilities can be believed; None without evaluation."""
+    judged = records.judged()
+    if not judged:
+        return None
+    drawn = _drawable(_shown(records))
+    table = Table(
+        caption=f"Probability = sigmoid(score / temperature), {circumstances(records)}. ECE: ten bins of "
+        "equal mass. Ideal: Brier and ECE 0, slope 1, intercept 0.",
+        columns=("network", "Brier", "ECE", "slope", "intercept", "temperature"),
+        rows=tuple(
+            row(
+                network.name,
+                words.number(record.brier),
+                words.number(record.ece),
+                words.number(record.calibration_slope, 2),
+                words.number(record.calibration_intercept, 2, signed=True),
+                words.number(record.temperature, 2),
+            )
+            for network, record in _pairs(judged)
+        ),
+    )
+    figure = Figure(
+        name="calibration",
+        caption=f"Calibration, ten bins of equal mass, {circumstances(records)}.",
+        alternative="Observed share of malignant images against predicted probability; on the diagonal is ideal.",
+        svg=figures.calibration_plot(drawn),
+    )
+    return Section(
+        anchor="calibration",
+        title="Can the probabilities be believed?",
+        lead="The temperature was fitted on validation. The threshold acts on the score and does not depend "
+        "on it.",
+        blocks=(table, figure) if drawn else (table,),
+    )
+
+
+def subgroup_section(records: Records) -> Section | None:
+    """The candidate's figures per age band, sex, site and source; None where there are none."""
+    network = candidate(records)
+    if network is None or network.evaluation is None or not network.evaluation.subgroups:
+        return None
+    table = Table(
+        caption=f"{network.name}, {circumstances(records)}, at its one threshold. “Too few” marks fewer than "
+        f"{TOO_FEW} malignant images: not to be read as a finding.",
+        columns=("group", "images", "malignant", "AUC", "sensitivity", "specificity", ""),
+        rows=tuple(
+            row(
+                Cell(text=group.value, note=group.attribute),
+                words.whole(group.n),
+                words.whole(group.n_positive),
+                words.estimate(group.auc),
+                words.estimate(group.sensitivity),
+                words.estimate(group.specificity),
+                Cell(text="too few", tone=Tone.OPEN) if group.too_few else Cell(text=""),
+            )
+            for group in network.evaluation.subgroups
+        ),
+    )
+    return Section(
+        anchor="subgroups",
+        title="For whom?",
+        lead=f"One file in parts of the test images: {network.name}. The others are in their evaluation.json.",
+        blocks=(table,),
+    )

@@ -1,0 +1,1 @@
+"""Training: the teacher, the student that listens to it, and the quantization-aware student."""

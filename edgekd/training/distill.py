@@ -1,0 +1,171 @@
+"""Station `distill`: a student trained on the labels and on the teacher's stored outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd import lazy
+from edgekd.config import DistillConfig, DistillMethod, Loss, VerifyConfig
+from edgekd.data.dataset import Dataset
+from edgekd.errors import ModelError, UsageError
+from edgekd.models.catalogue import build
+from edgekd.plain import file_digest
+from edgekd.runtimes.keras import KerasRuntime
+from edgekd.training import distillation
+from edgekd.training.determinism import begin
+from edgekd.training.fit import fit
+from edgekd.training.learner import Objective
+from edgekd.training.losses import SupervisedLoss
+from edgekd.training.teach import finish, labels_loss, labels_only
+from edgekd.training.teacher_cache import TeacherCache, ask_teacher
+
+tf = lazy.tensorflow()
+
+Listening = Callable[[Any, Any, Any], Any]
+"""From the student's logits, the teacher's logits and the labels to the distillation loss, [b] or scalar."""
+
+
+def distill(
+    *,
+    dataset: Dataset,
+    teacher: Path | None,
+    config: DistillConfig,
+    verify: VerifyConfig,
+    seed: int,
+    out: Path,
+) -> dict[str, float]:
+    """The figures of a student that listened to the teacher; the student itself is `out`/model.keras.
+
+    `teacher` is a folder of .keras files over the same classes: the outputs of the station teach, or several
+    members, whose logits are averaged. With method `none` it is not read, and the twin so trained starts
+    from the same weights and sees the same pixels in the same order. Writes what `teach` writes, and
+    teacher_cache/.
+
+    Raises:
+        UsageError: the method cannot work with this many classes, or contradicts `config.loss`.
+        ModelError: there is no teacher in the folder, or it has other classes.
+        ContractError: training diverged.
+    """
+    _check(config, teacher, len(dataset.classes))
+    begin(seed)
+    answers = None
+    if teacher is not None and config.method is not DistillMethod.NONE:
+        answers = _ask(teacher, dataset, config, seed, out)
+        begin(seed)
+    model = build(config.model, input_px=dataset.input_px, n_logits=len(dataset.classes), seed=seed)
+    kept = fit(
+        model,
+        dataset=dataset,
+        config=config.fit,
+        objective=_objective(config, dataset, seed),
+        seed=seed,
+        out=out,
+        station="distill",
+        settings=config,
+        teacher=answers,
+        variants=config.variants,
+    )
+    return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="student")
+
+
+def _check(config: DistillConfig, teacher: Path | None, classes: int) -> None:
+    distillation.check_classes(config.method, classes)
+    if config.method is DistillMethod.FOCAL_KL and config.loss is not Loss.FOCAL:
+        raise UsageError(
+            f"distill.method=focal_kl brings the binary focal loss, distill.loss is {config.loss}: "
+            "set distill.loss=focal"
+        )
+    if config.method is not DistillMethod.NONE and teacher is None:
+        raise UsageError(
+            f"distill.method={config.method} needs a teacher; give one, or set distill.method=none"
+        )
+
+
+def _ask(folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: Path) -> TeacherCache:
+    members = sorted(folder.glob("*.keras"))
+    if not members:
+        raise ModelError(f"{folder} holds no .keras file: train a teacher first (edgekd teach)")
+    return ask_teacher(
+        [KerasRuntime(path) for path in members],
+        digests=[file_digest(path) for path in members],
+        dataset=dataset,
+        config=config.fit,
+        seed=seed,
+        variants=config.variants,
+        out=out,
+    )
+
+
+def _objective(config: DistillConfig, dataset: Dataset, seed: int) -> Objective:
+    """The objective of `config`: (1 − w) · supervised + w · distillation, or supervised alone."""
+    if config.method is DistillMethod.FOCAL_KL:
+        supervised, listening = _focal_kl(config, dataset)
+        return mixed(supervised, listening, config.teacher_weight)
+    supervised = labels_loss(
+        config.loss,
+        config.focal_gamma,
+        dataset=dataset,
+        fit=config.fit,
+        seed=seed,
+        variants=config.variants,
+    )
+    if config.method is DistillMethod.NONE:
+        return labels_only(supervised)
+    return mixed(supervised, _listening(config), config.teacher_weight)
+
+
+def mixed(supervised: SupervisedLoss, listening: Listening, weight: float) -> Objective:
+    """The objective (1 − `weight`) · supervised + `weight` · distillation, each a mean over the batch."""
+
+    def objective(logits: Any, labels: Any, teacher: Any) -> Mapping[str, Any]:
+        told = tf.reduce_mean(supervised(logits, labels))
+        heard = tf.reduce_mean(listening(logits, teacher, labels))
+        return {"loss": (1.0 - weight) * told + weight * heard, "supervised": told, "distillation": heard}
+
+    return objective
+
+
+def hinton_listening(temperature: float) -> Listening:
+    """Hinton's distillation loss [b] at `temperature`."""
+    return lambda student, teacher, _: distillation.hinton(student, teacher, temperature=temperature)
+
+
+def _listening(config: DistillConfig) -> Listening:
+    weights = {"temperature": config.temperature, "alpha": config.alpha, "beta": config.beta}
+    methods: Mapping[DistillMethod, Listening] = {
+        DistillMethod.HINTON: hinton_listening(config.temperature),
+        DistillMethod.DKD: lambda student, teacher, labels: distillation.dkd(
+            student, teacher, labels, **weights
+        ),
+        DistillMethod.DIST: lambda student, teacher, _: distillation.dist(student, teacher, **weights),
+    }
+    return methods[config.method]
+
+
+def _focal_kl(config: DistillConfig, dataset: Dataset) -> tuple[SupervisedLoss, Listening]:
+    """Adepu et al. 2023 on the malignancy score: the sigmoid focal loss, and the KL of the two sigmoids.
+
+    Any number of classes: scores are logsumexp(malignant) − logsumexp(benign), so only the collapse to
+    malignancy is taught, and the diagnoses within either side stay free.
+    """
+    malignant = np.array([name in dataset.malignant for name in dataset.classes])
+    score = partial(distillation.malignancy, malignant=malignant)
+
+    def supervised(logits: Any, labels: Any) -> Any:
+        return distillation.binary_focal(
+            score(logits),
+            tf.gather(tf.constant(malignant), labels),
+            alpha=config.focal_alpha,
+            gamma=config.focal_gamma,
+        )
+
+    def listening(student: Any, teacher: Any, labels: Any) -> Any:
+        del labels
+        return distillation.bernoulli_kl(score(student), score(teacher), temperature=config.temperature)
+
+    return supervised, listening

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import stat
+
+import numpy as np
+import pytest
+
+import tiny_students
+from edgekd.config import Precision
+from edgekd.errors import ModelError, UsageError
+from edgekd.plain import write_json
+from edgekd.runtimes.litert import KERNELS, LitertRuntime
+from edgekd_converters import worker
+from edgekd_converters.export import export_file, model_file
+from edgekd_converters.inspect import inspect_tflite
+from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
+
+FLOATS = (Precision.FP32, Precision.FP16, Precision.DYNAMIC)
+
+
+@pytest.fixture(scope="module")
+def images():
+    noise = np.random.Generator(np.random.PCG64(5)).integers(0, 256, (12, 32, 32, 3), np.uint8)
+    return np.concatenate([tiny_students.lesions(36, 3)[0], noise])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Every precision converted here, in this process."""
+    from edgekd.models.catalogue import core
+    from edgekd_converters.tflite import convert
+
+    folder = tmp_path_factory.mktemp("files")
+    models = {precision: tiny_students.student() for precision in FLOATS}
+    models[Precision.INT8] = core(tiny_students.quantized())
+    for precision, model in models.items():
+        (folder / f"{precision}.tflite").write_bytes(convert(model, precision))
+    return {precision: folder / f"{precision}.tflite" for precision in models}
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("precision", Precision)
+def test_a_file_answers_like_its_keras_twin(files, images, precision, kernels):
+    twin = tiny_students.quantized() if precision is Precision.INT8 else tiny_students.student()
+    expected = np.asarray(twin(images.astype(np.float32), training=False))
+    runtime = LitertRuntime(files[precision], kernels=kernels)
+    difference = np.abs(runtime.logits(images) - expected)
+    step = runtime.output_step or np.ptp(expected) / 255
+    assert np.ptp(expected) > 2
+    if precision is Precision.FP32:
+        assert difference.max() <= FLOAT_KERNELS_RELATIVE * np.ptp(expected)
+    elif precision is Precision.INT8:
+        assert difference.mean() <= INT8_MEAN_STEPS * step
+        assert difference.max() <= INT8_MAX_STEPS * step
+    else:
+        assert difference.mean() <= ROUNDED_WEIGHTS_MEAN_STEPS * step
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("precision", Precision)
+def test_a_file_takes_one_raw_image(files, precision):
+    found = inspect_tflite(files[precision])
+    (image,), (logits,) = found.inputs, found.outputs
+    assert (image.shape, image.dtype, logits.shape) == ((1, 32, 32, 3), "uint8", (1, 3))
+    assert found.dynamic_tensors == 0
+    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & {operator.name for operator in found.operators}
+
+
+@pytest.mark.tf
+def test_int8_is_8_bit_throughout(files):
+    found = inspect_tflite(files[Precision.INT8])
+    assert found.float_operators == 0
+    assert not {"float32", "float16"} & found.tensors.keys()
+    assert found.inputs[0].scale == np.float32(1 / 127.5) and found.inputs[0].zero_point == 128
+    assert found.outputs[0].dtype == "uint8" and found.outputs[0].scale is not None
+
+
+@pytest.mark.tf
+def test_smaller_precisions_are_smaller(files):
+    size = {precision: path.stat().st_size for precision, path in files.items()}
+    assert size[Precision.FP16] < size[Precision.FP32] and size[Precision.DYNAMIC] < size[Precision.FP16]
+    assert size[Precision.INT8] < size[Precision.FP32]
+    dense = [op for op in inspect_tflite(files[Precision.DYNAMIC]).operators if op.name == "FULLY_CONNECTED"]
+    assert dense[0].version < 12  # runtimes up to 2.14 refuse version 12
+
+
+@pytest.mark.tf
+def test_another_process_makes_the_same_bytes(files, tmp_path):
+    source = model_file(tiny_students.folder(), tiny_students.folder(), Precision.INT8)
+    conversion = export_file(source, Precision.INT8, tmp_path / "again.tflite")
+    assert (tmp_path / "again.tflite").read_bytes() == files[Precision.INT8].read_bytes()
+    assert conversion.seconds > 0 and len(conversion.weights_sha256) == 64
+    assert conversion.peak_memory_bytes is None or 10**8 < conversion.peak_memory_bytes < 10**10
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("precision", FLOATS)
+def test_a_second_conversion_makes_the_same_bytes(files, precision):
+    from edgekd_converters.tflite import convert
+
+    assert convert(tiny_students.student(), precision) == files[precision].read_bytes()
+
+
+@pytest.mark.tf
+def test_weights_that_are_not_finite_are_refused():
+    from edgekd import lazy
+    from edgekd_converters.tflite import convert
+
+    model = lazy.keras().models.clone_model(tiny_students.student())
+    weights = model.get_weights()
+    weights[0][0, 0, 0, 0] = np.nan
+    model.set_weights(weights)
+    with pytest.raises(ModelError, match="holds NaN or infinity, its training diverged"):
+        convert(model, Precision.FP32)
+
+
+@pytest.mark.tf
+def test_a_strangers_keras_model_is_refused(tmp_path):
+    from edgekd import lazy
+
+    layers = lazy.keras().layers
+    model = lazy.keras().Sequential([layers.GlobalAveragePooling2D(input_shape=(32, 32, 3)), layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    answer, output = tmp_path / "answer.json", tmp_path / "model.tflite"
+    request = worker.Request(
+        model=str(tmp_path / "model.keras"),
+        precision=Precision.FP32,
+        output=str(output),
+        answer=str(answer),
+    )
+    write_json(tmp_path / "request.json", request)
+    assert worker._main(tmp_path / "request.json") == ModelError.exit_code
+    assert "expected a model built by edgekd" in answer.read_text()
+    assert not output.exists()
+
+
+def test_int8_wants_a_quantization_aware_model(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"")
+    with pytest.raises(UsageError, match="int8 needs a quantization-aware model"):
+        export_file(tmp_path / "model.keras", Precision.INT8, tmp_path / "model.tflite")
+    with pytest.raises(UsageError, match="run the station qat"):
+        model_file(tmp_path, None, Precision.INT8)
+    with pytest.raises(ModelError, match="no such model file"):
+        export_file(tmp_path / "absent.keras", Precision.FP32, tmp_path / "model.tflite")
+
+
+def test_a_crash_of_the_converter_is_told_in_one_line(tmp_path, monkeypatch):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho loading >&2; echo 'LLVM ERROR: no' >&2; kill -SEGV $$\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(worker.sys, "executable", str(script))
+    (tmp_path / "model.keras").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"crashed .*loading \| LLVM ERROR: no") as caught:
+        export_file(tmp_path / "model.keras", Precision.FP32, tmp_path / "model.tflite")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekd.card import ModelCard, OperatingPoint, read_card
+from edgekd.config import Precision, VerifyConfig
+from edgekd.data.dataset import SCHEMA, DatasetRecord
+from edgekd.data.store import shard_name, write_manifest, write_shard
+from edgekd.data.table import Row, Split, write_table
+from edgekd.errors import DataError, ModelError, UsageError
+from edgekd.metrics.evaluation import evaluate, read_evaluation
+from edgekd.metrics.paired import Verdict
+from edgekd.metrics.predictions import Predictions, read_predictions, write_predictions
+from edgekd.plain import file_digest, from_plain, write_json, write_text
+from edgekd_converters.export import write_exported
+from edgekd_converters.metadata import read_card as read_embedded_card
+from edgekd_converters.verdict import ParityRecord, VerdictRecord, judge, measure_parity
+from edgekd_converters.verify import verify
+from tiny_tflite import average_pool
+
+PX, CLASSES = 32, ("mel", "nv", "bkl")
+CONFIG = VerifyConfig(margin=0.2, parity_images=20)
+COUNT = 60
+
+
+def _predictions(logits: np.ndarray, ids: str = "i") -> Predictions:
+    return Predictions(
+        image_ids=tuple(f"{ids}{n}" for n in range(len(logits))),
+        labels=np.arange(len(logits)) % 3 == 0,
+        logits=logits.astype(np.float32),
+        names=CLASSES,
+        malignant=("mel",),
+    )
+
+
+@pytest.fixture
+def twin() -> Predictions:
+    rng = np.random.Generator(np.random.PCG64(3))
+    logits = rng.normal(0, 1, (COUNT, 3))
+    logits[:, 0] += 2.0 * (np.arange(COUNT) % 3 == 0)
+    return _predictions(logits)
+
+
+def _parity(candidate: Predictions, twin: Predictions, precision: Precision, step: float) -> ParityRecord:
+    return measure_parity(
+        candidate,
+        twin,
+        precision=precision,
+        twin_name="distill",
+        twin_threshold=0.0,
+        output_step=step,
+        config=CONFIG,
+    )
+
+
+def test_parity_measures_what_it_says(twin):
+    shifted = dataclasses.replace(twin, logits=twin.logits + np.float32(0.25))
+    found = _parity(shifted, twin, Precision.INT8, 0.125)
+    assert found.n_images == 20
+    assert found.mean_difference_logits == pytest.approx(0.25, abs=1e-6)
+    assert found.mean_absolute_difference_steps == pytest.approx(2.0, abs=1e-5)
+    assert found.max_absolute_difference_steps == pytest.approx(2.0, abs=1e-5)
+    assert found.decision_agreement == 1.0  # a common shift of all logits moves no score
+    lower = dataclasses.replace(twin, logits=twin.logits - np.float32(0.25))
+    assert _parity(lower, twin, Precision.INT8, 0.125).mean_difference_logits < 0
+
+
+def test_parity_counts_decisions_that_changed(twin):
+    logits = twin.logits.copy()
+    called = twin.score >= 0
+    logits[:5, 0] += np.where(called[:5], -50, 50)
+    found = _parity(dataclasses.replace(twin, logits=logits), twin, Precision.FP32, 0.0)
+    assert found.decision_agreement == pytest.approx(15 / 20)
+    assert not found.passed
+
+
+@pytest.mark.parametrize(
+    ("precision", "step", "difference", "passed"),
+    [
+        (Precision.FP32, 0.0, 0.049, True),
+        (Precision.FP32, 0.0, 0.051, False),
+        (Precision.INT8, 0.5, 0.99, True),
+        (Precision.INT8, 0.5, 1.01, False),
+    ],
+)
+def test_parity_has_a_limit_per_precision(twin, precision, step, difference, passed):
+    signs = np.where(np.arange(COUNT * 3).reshape(COUNT, 3) % 2, 1, -1)
+    moved = dataclasses.replace(twin, logits=(twin.logits + difference * signs).astype(np.float32))
+    assert _parity(moved, twin, precision, step).passed is passed
+
+
+def test_rounded_weights_are_judged_by_the_range_of_the_twin(twin):
+    step = np.ptp(twin.logits[:20]) / 255
+    for factor, passed in ((1.9, True), (2.1, False)):
+        moved = dataclasses.replace(twin, logits=(twin.logits + factor * step).astype(np.float32))
+        found = _parity(moved, twin, Precision.DYNAMIC, 0.0)
+        assert found.passed is passed
+        assert found.step_logits == pytest.approx(step)
+
+
+def test_other_images_are_refused(twin):
+    with pytest.raises(UsageError, match="other images"):
+        _parity(_predictions(twin.logits, "other"), twin, Precision.INT8, 0.1)
+    with pytest.raises(UsageError, match="other images"):
+        _judge(_predictions(twin.logits, "other"), twin)
+
+
+def _judge(candidate: Predictions, reference: Predictions, parity_passed: bool = True) -> VerdictRecord:
+    return judge(
+        candidate,
+        reference,
+        thresholds=(0.0, 0.0),
+        precision=Precision.INT8,
+        reference_name="distill",
+        split="test",
+        parity_passed=parity_passed,
+        config=CONFIG,
+    )
+
+
+def test_an_equal_candidate_passes(twin):
+    found = _judge(twin, twin)
+    assert (found.verdict, found.passed) == (Verdict.PASSED, True)
+    assert found.sensitivity_difference.value == found.specificity_difference.value == 0
+    assert found.auc_difference is not None and found.auc_difference.value == 0
+    assert (found.n, found.n_positive, found.sensitivity_mcnemar_p) == (60, 20, 1.0)
+
+
+def test_a_blind_candidate_fails(twin):
+    logits = twin.logits.copy()
+    logits[:, 0] -= 100
+    found = _judge(dataclasses.replace(twin, logits=logits), twin)
+    assert (found.verdict, found.passed) == (Verdict.FAILED, False)
+    assert found.sensitivity_difference.value is not None and found.sensitivity_difference.value < -0.5
+    assert found.sensitivity_mcnemar_p < 0.01
+
+
+def test_too_few_positives_decide_nothing(twin):
+    few = Predictions(
+        image_ids=twin.image_ids[:7],
+        labels=twin.labels[:7],
+        logits=twin.logits[:7],
+        names=CLASSES,
+        malignant=("mel",),
+    )
+    found = _judge(few, few)
+    assert (found.verdict, found.passed) == (Verdict.UNDECIDED, None)
+    assert found.positives_needed is not None and found.positives_needed > 3
+
+
+def test_no_verdict_outweighs_failed_parity(twin):
+    found = _judge(twin, twin, parity_passed=False)
+    assert (found.verdict, found.passed, found.parity_passed) == (Verdict.FAILED, False, False)
+
+
+@pytest.fixture
+def prepared(tmp_path) -> Path:
+    """A prepared data set whose malignant images are darker in red."""
+    folder = tmp_path / "data"
+    rng = np.random.Generator(np.random.PCG64(8))
+    rows = []
+    for split in Split:
+        images = rng.integers(0, 256, (COUNT, PX, PX, 3), np.uint8)
+        images[::3, ..., 0] //= 2
+        ids = [f"{split}{n}" for n in range(COUNT)]
+        rows += [
+            Row(
+                image_id=name,
+                path=f"{name}.png",
+                diagnosis=CLASSES[n % 3],
+                malignant=n % 3 == 0,
+                split=split,
+                source="synthetic",
+            )
+            for n, name in enumerate(ids)
+        ]
+        store = folder / "store" / split
+        store.mkdir(parents=True)
+        shard = write_shard(store / shard_name(0), images, px=PX)
+        write_manifest(store, px=PX, image_ids=ids, shards=[shard])
+    write_table(folder / "table.csv", rows)
+    record = DatasetRecord(
+        schema=SCHEMA,
+        classes=CLASSES,
+        malignant=("mel",),
+        input_px=PX,
+        train_px=PX,
+        shares={"synthetic": 1.0},
+    )
+    write_json(folder / "dataset.json", record)
+    return folder
+
+
+def _exported(folder: Path, precision: Precision) -> Path:
+    """A file whose "logits" are the channel means; float, so that any precision may carry it."""
+    target = folder / precision
+    target.mkdir(parents=True)
+    dtype = "uint8"
+    (target / "model.tflite").write_bytes(average_pool(px=PX, dtype=dtype, scale=1 / 16, zero_point=128))
+    write_exported(
+        target,
+        ModelCard(name="m", precision=precision, input_px=PX, labels=CLASSES, malignant=("mel",)),
+    )
+    return target
+
+
+def _trained(folder: Path, dataset: Path, bias: float) -> Path:
+    """What a training station leaves: the same channel means, unrounded, plus `bias` on every logit."""
+    from edgekd.data.dataset import open_dataset
+
+    folder.mkdir()
+    opened = open_dataset(dataset)
+    for name, samples in (
+        ("validation_predictions.csv", opened.validation),
+        ("predictions.csv", opened.test),
+    ):
+        means = samples.images.read(np.arange(len(samples))).mean(axis=(1, 2)) - 128
+        predictions = Predictions(
+            image_ids=tuple(row.image_id for row in samples.rows),
+            labels=samples.malignant,
+            logits=(means / 16 + bias).astype(np.float32),
+            names=CLASSES,
+            malignant=("mel",),
+        )
+        write_predictions(folder / name, predictions)
+    point = OperatingPoint(rule="sensitivity_at_least(0.9)", threshold=-2.5, fitted_on="validation")
+    record = evaluate(
+        predictions, operating_point=point, artefact="student", runtime="keras", engine={}, split="test"
+    )
+    write_json(folder / "evaluation.json", record)
+    return folder
+
+
+def test_the_station_writes_every_record(tmp_path, prepared):
+    exported = _exported(tmp_path / "export", Precision.FP16).parent
+    before = file_digest(exported / "fp16" / "model.tflite")
+    student = _trained(tmp_path / "distill", prepared, 0.0)
+    out = tmp_path / "verify"
+    found = verify(
+        dataset_folder=prepared, student=student, qat=None, exported=exported, config=CONFIG, out=out
+    )
+    assert {name: found[name] for name in ("passed", "failed", "undecided")} == {
+        "passed": 0.0,
+        "failed": 0.0,
+        "undecided": 1.0,
+    } or found["passed"] == 1.0
+    folder = out / "fp16"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.json",
+        "evaluation.json",
+        "parity.json",
+        "predictions.csv",
+        "validation_predictions.csv",
+        "verdict.json",
+    ]
+    parity = from_plain(ParityRecord, json.loads((folder / "parity.json").read_text()))
+    assert parity.passed and parity.twin == "distill" and parity.n_images == 20
+    verdict = from_plain(VerdictRecord, json.loads((folder / "verdict.json").read_text()))
+    assert (verdict.reference, verdict.candidate, verdict.n, verdict.n_positive) == (
+        "distill",
+        "fp16",
+        60,
+        20,
+    )
+    assert file_digest(exported / "fp16" / "model.tflite") == before
+
+
+def test_the_card_learns_the_operating_point_of_its_own_file(tmp_path, prepared):
+    exported = _exported(tmp_path / "export", Precision.FP16).parent
+    student = _trained(tmp_path / "distill", prepared, 0.0)
+    out = tmp_path / "verify"
+    verify(dataset_folder=prepared, student=student, qat=None, exported=exported, config=CONFIG, out=out)
+    card = read_card(out / "fp16" / "card.json")
+    evaluation = read_evaluation(out / "fp16" / "evaluation.json")
+    assert card.operating_point == evaluation.operating_point
+    assert card.margin == CONFIG.margin and card.temperature == evaluation.temperature != 1.0
+    validation = read_predictions(out / "fp16" / "validation_predictions.csv", ("mel",))
+    called = validation.score >= card.operating_point.threshold
+    assert called[validation.labels].mean() >= CONFIG.target
+    assert read_embedded_card(exported / "fp16" / "model.tflite").operating_point is None
+    assert evaluation.artefact == "fp16" and evaluation.runtime == "litert"
+    assert evaluation.engine["kernels"] == "xnnpack"
+
+
+def test_a_file_that_is_another_network_fails_but_keeps_its_records(tmp_path, prepared):
+    exported = _exported(tmp_path / "export", Precision.INT8).parent
+    student = _trained(tmp_path / "distill", prepared, 0.0)
+    qat = _trained(tmp_path / "qat", prepared, 3.0)
+    out = tmp_path / "verify"
+    found = verify(
+        dataset_folder=prepared, student=student, qat=qat, exported=exported, config=CONFIG, out=out
+    )
+    assert found["failed"] == 1.0
+    parity = json.loads((out / "int8" / "parity.json").read_text())
+    assert not parity["passed"] and parity["twin"] == "qat"
+    assert json.loads((out / "int8" / "verdict.json").read_text())["passed"] is False
+
+
+def test_what_is_missing_is_named(tmp_path, prepared):
+    student = _trained(tmp_path / "distill", prepared, 0.0)
+    options = {"dataset_folder": prepared, "config": CONFIG, "out": tmp_path / "verify"}
+    with pytest.raises(ModelError, match="run edgekd export first"):
+        verify(student=student, qat=None, exported=tmp_path / "nothing", **options)
+    exported = _exported(tmp_path / "export", Precision.INT8).parent
+    with pytest.raises(ModelError, match="folder of the station qat was not given"):
+        verify(student=student, qat=None, exported=exported, **options)
+    write_text(student / "predictions.csv", "image_id\n")
+    with pytest.raises(DataError, match=r"predictions\.csv"):
+        verify(student=student, qat=None, exported=exported, **options)

@@ -1,0 +1,106 @@
+"""The command line: help is quick and light, errors are one line with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "tf_keras", "cv2", "numpy", "scipy", "ai_edge_litert", "matplotlib", "rich.progress")
+
+
+def edgekd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+
+
+def one_line(answer: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("edgekd: ")]
+    assert len(lines) == 1, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return lines[0]
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, edgekd.cli.app as a\n"
+        "try: a.app(['--help'])\nexcept SystemExit: pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.strip() == "[]"
+    assert "quickstart" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["run", "data inspect", "data audit", "data prepare", "teach", "distill", "qat", "export", "verify"]
+    + ["bench", "report", "evaluate", "predict", "show", "compare", "doctor"],
+)
+def test_every_verb_has_help_with_an_example(verb: str, tmp_path: Path) -> None:
+    done = edgekd(*verb.split(), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"edgekd {verb}" in done.stdout.split("Example:")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "quickstrt"], 2, "did you mean quickstart"),
+        (["run", "quickstart", "--to", "distil"], 2, "did you mean distill"),
+        (["run", "quickstart", "--set", "distill.method=hintn"], 2, "did you mean hinton"),
+        (["run", "quickstart", "--set", "teach.fit.epochs=x"], 2, "expected a whole number"),
+        (["run", "quickstart", "--set", "teach.fit.epocs=1"], 2, "did you mean epochs"),
+        (["run", "isic2017"], 2, "--data-root"),
+        (["run", "isic2017", "--data-root", "nowhere"], 4, "no such folder"),
+        (["run", "quickstart", "--set", "teach.model.weights=nowhere.h5"], 4, "no such weights file"),
+        (["show", "nowhere"], 2, "not a run folder"),
+        (["distill", "nowhere"], 2, "not a run folder"),
+        (["data", "audit", "nowhere"], 4, "no such file or folder"),
+        (["data", "inspect", ".", "--kind", "isic17"], 2, "did you mean isic2017"),
+        (["export", "nowhere", "--int8"], 2, "not a run folder"),
+        (["predict", "nowhere.tflite", "x.jpg"], 4, "nowhere.tflite"),
+        (["compare", "a", "b"], 2, "no evaluation.json"),
+        (["bench", "nowhere.tflite"], 4, "nowhere.tflite"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: Sequence[str], code: int, message: str, tmp_path: Path) -> None:
+    done = edgekd(*arguments, cwd=tmp_path)
+    assert message in one_line(done)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_an_unknown_option_or_verb_is_a_usage_error(tmp_path: Path) -> None:
+    for arguments in (["run", "quickstart", "--fast"], ["runn"]):
+        done = edgekd(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_a_run_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "quickstart"
+    folder.mkdir(parents=True)
+    (folder / "experiment.json").write_text("{}")
+    assert "experiment.json" in one_line(edgekd("run", "quickstart", cwd=tmp_path))
+    assert "experiment.json" in one_line(edgekd("show", str(folder), cwd=tmp_path))
+
+
+def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
+    done = edgekd("run", "quickstart", "--dry-run", "--to", "distill", "--json", cwd=tmp_path)
+    states = json.loads(done.stdout)
+    assert list(states) == ["data", "teach", "distill"]
+    assert {state["state"] for state in states.values()} == {"missing"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_doctor_lists_engines_that_answer(tmp_path: Path) -> None:
+    found = json.loads(edgekd("doctor", "--json", cwd=tmp_path).stdout)
+    answers = {engine["name"]: engine["answers"] for engine in found["engines"]}
+    assert answers["cpu (xnnpack)"] is True
+    assert found["packages"]["ai-edge-litert"] != "absent"
