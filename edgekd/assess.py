@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from edgekd_converters import metadata
 from numpy.typing import NDArray
 
 from edgekd.card import ModelCard, OperatingPoint, read_card
@@ -22,6 +21,7 @@ from edgekd.metrics.calibration import probability
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.predictions import Predictions, malignancy_score
 from edgekd.runtimes.base import Runtime
+from edgekd_converters import metadata
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,10 @@ class AugmentConfig:
             0 <= self.microscope_probability <= 1,
             f"microscope_probability is {self.microscope_probability}, expected 0 to 1",
         )
+        _require(self.cutout_count >= 0, f"cutout_count is {self.cutout_count}, expected 0 or more")
+        _require(
+            0 <= self.cutout_fraction <= 1, f"cutout_fraction is {self.cutout_fraction}, expected 0 to 1"
+        )
         for name in ("brightness", "contrast", "saturation", "hue"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"{name} is {value}, expected 0 or more and below 1")
@@ -286,8 +290,8 @@ class VerifyConfig:
 
     `target` is the sensitivity or specificity of the threshold rule; `margin` the loss of sensitivity
     against the float student that is still tolerated (non-inferiority, one-sided `confidence`).
-    `parity_steps` bounds the mean difference to Keras in steps of the output scale, `parity_absolute` the
-    largest one of the float files in logits.
+    `parity_absolute` bounds the largest difference to Keras of the fp32 file in logits, `parity_steps` the
+    mean one of the others in steps of an 8-bit output.
     """
 
     rule: ThresholdRule = ThresholdRule.SENSITIVITY_AT_LEAST

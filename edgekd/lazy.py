@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -31,7 +35,23 @@ def tensorflow() -> Any:
     """The `tensorflow` module, set to legacy Keras and quiet, before its first import."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return optional("tensorflow", package="tensorflow", extra="train")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    with _silent_stderr():  # what TensorFlow says before its own log level applies
+        return optional("tensorflow", package="tensorflow", extra="train")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    before = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def keras() -> Any:

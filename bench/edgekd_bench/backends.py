@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekd.runtimes.base import Engine, isa
 from edgekd.runtimes.litert import Port, open_interpreter, ports
-from edgekd_bench.record import Backend, Delegation, TensorFacts
+from edgekd_bench.round import Backend, Delegation, TensorFacts
 
 _SEED = 0
 _DELEGATE = "DELEGATE"

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 from edgekd.runtimes.base import isa
-from edgekd_bench.record import Device
+from edgekd_bench.round import Device
 
 _CPUINFO = Path("/proc/cpuinfo")
 _DEVICE_TREE = Path("/proc/device-tree/model")

@@ -18,8 +18,8 @@ import numpy as np
 from edgekd.config import BenchConfig
 from edgekd.console import progress
 from edgekd.plain import from_plain, write_json
-from edgekd_bench.record import Backend, Latency, Status
-from edgekd_bench.worker import Request, Round, TestSplit
+from edgekd_bench.record import Latency
+from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status
 
 WORKER_TIMEOUT_S = 900.0
 ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
@@ -33,7 +33,7 @@ class Job:
     model: Path
     backend: Backend
     threads: int
-    test: TestSplit | None = None
+    test: SplitRequest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

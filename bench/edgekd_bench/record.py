@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,30 +10,9 @@ from edgekd.errors import DataError, UsageError
 from edgekd.metrics.evaluation import EvaluationRecord
 from edgekd.plain import from_plain
 from edgekd.runtimes.base import Engine
+from edgekd_bench.round import Backend, Delegation, Device, Status, TensorFacts
 
 SCHEMA = "edgekd.bench/1"
-
-
-class Backend(enum.StrEnum):
-    """What can be asked to run a file."""
-
-    CPU = "cpu"
-
-
-class Status(enum.StrEnum):
-    """`ok`: measured; `unavailable`: the backend is not on this machine; `failed`: the file did not run."""
-
-    OK = "ok"
-    UNAVAILABLE = "unavailable"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorFacts:
-    """Shape and dtype of an input."""
-
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,22 +27,6 @@ class ModelFacts:
     size_bytes: int
     precision: str | None
     input: tuple[TensorFacts, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """The machine when the measurement began; null where the system does not tell.
-
-    `cores` are those this process may use; `load_average_1min` counts running and waiting tasks.
-    """
-
-    cpu: str
-    isa: str
-    cores: int
-    os: str
-    governor: str | None
-    frequency_mhz: float | None
-    load_average_1min: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +45,6 @@ class Latency:
     mean: float
     first: float
     n: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delegation:
-    """How the graph was divided: `nodes` in the file, those in each piece a delegate runs, and the rest.
-
-    `left_out` counts the operators that no delegate took.
-    """
-
-    nodes: int
-    nodes_per_partition: tuple[int, ...]
-    left_out: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Keeping the records of a run: `python -m edgekd_bench.results RUN bench/results/NAME --command "edgekd run …"`.
+"""Keeping the records of a run: `python -m edgekd_bench.results RUN bench/results/NAME --command "…"`.
 
 <folder>/<artefact>.evaluation.json          figures on the test split; artefacts are teach, distill, qat and
                                              the precisions of the exported files
@@ -110,9 +110,9 @@ def _readme(folder: Path, command: str) -> str:
     text = (
         f"# {folder.name}\n```sh\n{command}\n```\n{machine}\n\n"
         f"<!-- table:{folder.name} -->\n<!-- /table -->\n\n"
-        "`*.predictions.csv` hold every prediction on the test split (label 1 = malignant; called malignant when "
-        "score ≥ the threshold in `*.evaluation.json`), so that every figure can be recomputed. The method of the "
-        "latencies is in [bench/README.md](../../README.md).\n"
+        "`*.predictions.csv` hold every prediction on the test split (label 1 = malignant; called malignant\n"
+        "when score ≥ the threshold in `*.evaluation.json`): every figure can be recomputed from them. How\n"
+        "latency is measured stands in [bench/README.md](../../README.md).\n"
     )
     return fill(text, folder.parent)
 
@@ -120,7 +120,8 @@ def _readme(folder: Path, command: str) -> str:
 def _machine(record: BenchRecord) -> str:
     device = record.device
     versions = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    return f"{record.measured_at[:10]}, {device.cpu} ({device.isa}), {device.cores} cores, {device.os}; {versions}."
+    machine = f"{device.cpu} ({device.isa}), {device.cores} cores, {device.os}"
+    return f"{record.measured_at[:10]}, {machine}; {versions}."
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -11,29 +11,37 @@ processors need not agree to the bit, and running the test split costs seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from statistics import median
 
-from edgekd.card import ModelCard, read_card
+from edgekd.card import ModelCard, OperatingPoint, read_card
 from edgekd.config import BenchConfig, Precision
 from edgekd.console import log
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ModelError
-from edgekd.metrics.evaluation import EvaluationRecord, evaluate
+from edgekd.metrics.evaluation import evaluate
 from edgekd.metrics.predictions import read_predictions
 from edgekd.plain import file_digest, parse_enum, write_json
 from edgekd.runtimes.predict import attributes, groups
 from edgekd_bench.device import describe_device
 from edgekd_bench.measure import Job, Outcome, latency, measure, noise
-from edgekd_bench.record import Backend, BenchRecord, Device, ModelFacts, Status, file_name
-from edgekd_bench.worker import TestSplit
+from edgekd_bench.record import BenchRecord, ModelFacts, file_name
+from edgekd_bench.round import Backend, Device, SplitRequest, Status
 
 TFLITE, CARD = "model.tflite", "card.json"
 _TOOLS = ("edgekd", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """What `verify` found out about a file."""
+
+    card: ModelCard
+    operating_point: OperatingPoint
 
 
 def bench(
@@ -50,7 +58,7 @@ def bench(
     """
     backends = _backends(config)
     dataset = open_dataset(dataset_folder)
-    cards = {name: _verified_card(verified / name / CARD) for name in _exported(exported)}
+    files = {name: _open_verified(verified / name / CARD) for name in _exported(exported)}
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
         Job(
@@ -58,14 +66,14 @@ def bench(
             model=exported / name / TFLITE,
             backend=backend,
             threads=threads,
-            test=_test_split(dataset, card, out / f"{name}@{backend}-{threads}t.predictions.csv"),
+            test=_test_split(dataset, file.card, out / f"{name}@{backend}-{threads}t.predictions.csv"),
         )
-        for name, card in cards.items()
+        for name, file in files.items()
         for backend in backends
         for threads in config.threads
     ]
     records = [
-        _with_evaluation(record, job, dataset, cards[job.name])
+        _with_evaluation(record, job, dataset, files[job.name])
         for record, job in zip(_records(jobs, config), jobs, strict=True)
     ]
     for record in records:
@@ -104,15 +112,15 @@ def _exported(folder: Path) -> list[str]:
     return found
 
 
-def _verified_card(path: Path) -> ModelCard:
+def _open_verified(path: Path) -> _Verified:
     card = read_card(path)
     if card.operating_point is None:
         raise ModelError(f"{path}: the card has no operating point; run edgekd verify first")
-    return card
+    return _Verified(card, card.operating_point)
 
 
-def _test_split(dataset: Dataset, card: ModelCard, predictions: Path) -> TestSplit:
-    return TestSplit(
+def _test_split(dataset: Dataset, card: ModelCard, predictions: Path) -> SplitRequest:
+    return SplitRequest(
         dataset=str(dataset.folder.resolve()),
         labels=card.labels,
         malignant=card.malignant,
@@ -168,19 +176,13 @@ def _measured(record: BenchRecord, job: Job, found: Outcome, device: Device) -> 
     )
 
 
-def _with_evaluation(record: BenchRecord, job: Job, dataset: Dataset, card: ModelCard) -> BenchRecord:
+def _with_evaluation(record: BenchRecord, job: Job, dataset: Dataset, file: _Verified) -> BenchRecord:
     if record.status is not Status.OK or job.test is None:
         return record
-    return replace(record, evaluation=_evaluate(record, job.test, dataset, card))
-
-
-def _evaluate(record: BenchRecord, test: TestSplit, dataset: Dataset, card: ModelCard) -> EvaluationRecord:
-    if card.operating_point is None:
-        raise ModelError(f"card of {card.name}: no operating point; run edgekd verify first")
-    return evaluate(
-        read_predictions(Path(test.predictions), test.malignant),
-        operating_point=card.operating_point,
-        temperature=card.temperature,
+    evaluation = evaluate(
+        read_predictions(Path(job.test.predictions), job.test.malignant),
+        operating_point=file.operating_point,
+        temperature=file.card.temperature,
         artefact=record.model.name,
         runtime="litert",
         engine=record.engine,
@@ -188,6 +190,7 @@ def _evaluate(record: BenchRecord, test: TestSplit, dataset: Dataset, card: Mode
         groups=groups(dataset.test),
         attributes=attributes(dataset.test),
     )
+    return replace(record, evaluation=evaluation)
 
 
 def _metrics(records: Sequence[BenchRecord]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
 from edgekd_bench.record import BenchRecord
 from edgekd_bench.results import Kept, read_kept
+from edgekd_bench.round import Backend
 
 _MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
 _NONE, _NOISY = "–", "†"
@@ -61,7 +62,7 @@ def table(kept: Sequence[Kept]) -> str:
     return "\n".join([*lines, "", _circumstances(kept)]) + "\n"
 
 
-def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
+def _row(kept: Kept, engines: Sequence[tuple[Backend, int]]) -> list[str]:
     by_engine = {(record.requested_accelerator, record.threads): record for record in kept.bench}
     verdict = kept.verdict
     return [

@@ -9,57 +9,17 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgekd.errors import DeviceError, EdgekdError
 from edgekd.plain import canonical_json, from_plain
-from edgekd.runtimes.base import Engine
 from edgekd_bench import memory
 from edgekd_bench.backends import OPEN
-from edgekd_bench.record import Backend, Delegation, Status, TensorFacts
+from edgekd_bench.round import Request, Round, SplitRequest, Status
 from edgekd_bench.timing import timed_runs, timer_precision_ms, warm_up, watched_pressure
 
 _MS = 1000.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestSplit:
-    """What to predict after the timing: the test split of a prepared data set, and where to write it."""
-
-    dataset: str
-    labels: tuple[str, ...]
-    malignant: tuple[str, ...]
-    predictions: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One round: at least `min_runs` runs and `min_seconds` seconds after warm-up."""
-
-    model: str
-    backend: Backend
-    threads: int
-    min_runs: int
-    min_seconds: float
-    test: TestSplit | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one process measured; `pressure` is the share of time in which tasks waited for a processor."""
-
-    engine: Engine
-    input: tuple[TensorFacts, ...]
-    init_ms: float
-    first_ms: float
-    runs_ms: tuple[float, ...]
-    steady: bool
-    pressure: float | None
-    peak_memory_bytes: int | None
-    timer_precision_ms: float
-    delegation: Delegation
 
 
 def measure_round(request: Request) -> Round:
@@ -91,7 +51,7 @@ def measure_round(request: Request) -> Round:
     )
 
 
-def predict_test(request: Request, test: TestSplit) -> None:
+def predict_test(request: Request, test: SplitRequest) -> None:
     """Write the predictions of the model on the test split, with the engine and threads of the timing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the measuring scripts beside this file share: the machine, memory of a process, one way to show a result."""
+"""What the scripts beside this file share: the machine, the memory of a process, one way to show a result."""
 
 from __future__ import annotations
 

@@ -80,14 +80,14 @@ def training_step(model: Any) -> Callable[[Batch], None]:
     optimizer = keras.optimizers.AdamW(1e-3)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    @tf.function(jit_compile=False)
     def train(images: Any, labels: Any) -> None:
         with tf.GradientTape() as tape:
             loss = loss_of(labels, model(tf.cast(images, tf.float32), training=True))
         weights = model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
-    return lambda batch: train(tf.constant(batch.images), tf.constant(batch.labels))
+    compiled = tf.function(train)
+    return lambda batch: compiled(tf.constant(batch.images), tf.constant(batch.labels))
 
 
 def _measure(

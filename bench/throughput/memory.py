@@ -68,7 +68,7 @@ def _fresh(*arguments: str) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, count: int, px: int) -> dict[str, int]:
-    from edgekd.data.prepare import prepare  # noqa: PLC0415
+    from edgekd.data.prepare import prepare
 
     source = SourceConfig(name="drawn", kind=SourceKind.SYNTHETIC, count=count, image_px=px)
     prepare(config=DataConfig(sources=(source,), input_px=px, train_px=px), seed=1, out=folder)
@@ -77,10 +77,10 @@ def _prepare(folder: Path, count: int, px: int) -> dict[str, int]:
 
 
 def _train(folder: Path, px: int, steps: int) -> dict[str, int]:
-    from input_pipeline import endless, training_step  # noqa: PLC0415
+    from input_pipeline import endless, training_step
 
-    from edgekd.data.dataset import open_dataset  # noqa: PLC0415
-    from edgekd.models.catalogue import build  # noqa: PLC0415
+    from edgekd.data.dataset import open_dataset
+    from edgekd.models.catalogue import build
 
     dataset = open_dataset(folder)
     config = ModelConfig(width=0.35, weights=NO_WEIGHTS)

@@ -22,8 +22,8 @@ import numpy as np
 from circumstances import record, show
 
 from edgekd.config import DataConfig, SourceConfig, SourceKind
-from edgekd.data.prepare import prepare
 from edgekd.data.lesions import render
+from edgekd.data.prepare import prepare
 
 _SIDES = (600, 450)
 _SCENES = 24

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edgekd.imaging.opencv import cv2
 
 Field = NDArray[np.float32]
 

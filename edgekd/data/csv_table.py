@@ -75,7 +75,9 @@ class CsvSource(FileSource):
         """
         if self._table.is_dir():
             tables = sorted(path.name for path in self._table.glob("*.csv"))
-            raise DataError(f"source {self.name}: expected a CSV table, {self._table} is a folder with {some(tables)}")
+            raise DataError(
+                f"source {self.name}: expected a CSV table, {self._table} is a folder with {some(tables)}"
+            )
         records = read_records(self._table)
         self._check_columns(records[0])
         paths = self._paths(records)
@@ -95,7 +97,8 @@ class CsvSource(FileSource):
             names = [name for field in fields for name in ALIASES[field]]
             if not any(name in first.cells for name in names):
                 raise DataError(
-                    f"{self._table}: no column for {wanted} ({', '.join(names)}); found {', '.join(first.cells)}"
+                    f"{self._table}: no column for {wanted} ({', '.join(names)}); "
+                    f"found {', '.join(first.cells)}"
                 )
 
     def _check_splits(self, rows: Sequence[Row]) -> None:

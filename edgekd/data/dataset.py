@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.config import DataConfig
+from edgekd.data.split import SplitRecord
 from edgekd.data.store import ImageStore
 from edgekd.data.table import Row, Split, read_table
-from edgekd.data.taxonomy import in_order
 from edgekd.errors import DataError, UsageError
 from edgekd.plain import from_plain
 
@@ -73,28 +73,12 @@ class Dataset:
     test: Samples
 
 
-def describe(rows: Sequence[Row], config: DataConfig) -> DatasetRecord:
-    """The record of the data set made of `rows` (splits assigned).
-
-    Classes are the diagnoses of the training split, in the taxonomy's order.
-
-    Raises:
-        DataError: a split without malignant or without benign images, or a diagnosis to be judged that
-            the training split does not hold.
-    """
-    for split in Split:
-        _check_both(rows, split)
-    trained = {row.diagnosis for row in rows if row.split is Split.TRAIN}
-    unseen = sorted({row.diagnosis for row in rows} - trained)
-    if unseen:
-        raise DataError(
-            f"no training image of {', '.join(unseen)}, but validation or test images; "
-            "add some, or leave the diagnosis out"
-        )
+def describe(record: SplitRecord, config: DataConfig) -> DatasetRecord:
+    """What `dataset.json` says of the data set that `record` divides and `config` asked for."""
     return DatasetRecord(
         schema=SCHEMA,
-        classes=in_order(trained),
-        malignant=in_order(row.diagnosis for row in rows if row.malignant),
+        classes=record.classes,
+        malignant=record.malignant,
         input_px=config.input_px,
         train_px=config.train_px,
         shares={source.name: source.share for source in config.sources},
@@ -144,12 +128,3 @@ def _samples(folder: Path, rows: Sequence[Row], split: Split, record: DatasetRec
         images=ImageStore(folder / "store" / split, [row.image_id for row in chosen]),
         split=split,
     )
-
-
-def _check_both(rows: Sequence[Row], split: Split) -> None:
-    calls = [row.malignant for row in rows if row.split is split]
-    if not any(calls) or all(calls):
-        raise DataError(
-            f"the {split} split holds {sum(calls)} malignant and {len(calls) - sum(calls)} benign images, "
-            "expected at least one of each"
-        )

@@ -61,7 +61,7 @@ class FileSource(ABC):
 
     @final
     def fingerprint(self) -> str:
-        """The sha256 over names, sizes in bytes and modification times in ns of all files; contents are not read.
+        """The sha256 over the names, sizes and modification times of all files; contents are not read.
 
         Raises:
             DataError: as `rows`.
@@ -89,6 +89,8 @@ def check_layout(source: str, root: Path, expected: Iterable[str]) -> None:
         return
     folders, images = list_folder(root)
     found = some(folders) if folders else f"{len(images)} images"
-    near = [place for place in (root.parent, *(root / name for name in folders)) if (place / missing[0]).exists()]
+    near = [
+        place for place in (root.parent, *(root / name for name in folders)) if (place / missing[0]).exists()
+    ]
     hint = f"; did you mean {near[0]}?" if near else ""
     raise DataError(f"source {source}: expected {some(missing)} in {root}; found {found}{hint}")

@@ -77,7 +77,9 @@ class FolderSource(FileSource):
         ]
 
     def _lost(self, folders: list[str], images: list[str]) -> str:
-        near = [place for place in (self.root.parent, *(self.root / name for name in folders)) if _fits(place)]
+        near = [
+            place for place in (self.root.parent, *(self.root / name for name in folders)) if _fits(place)
+        ]
         found = some(folders) if folders else f"{len(images)} images and no folder"
         hint = f"; did you mean {near[0]}?" if near else ""
         return (
@@ -103,4 +105,6 @@ def _fits(folder: Path) -> bool:
 
 def _note_loose(folder: Path, images: list[str]) -> None:
     if images:
-        log.warning("%s: %d images outside the class folders are left out: %s", folder, len(images), some(images))
+        log.warning(
+            "%s: %d images outside the class folders are left out: %s", folder, len(images), some(images)
+        )

@@ -1,7 +1,7 @@
 """HAM10000: the official metadata table beside the images.
 
-    HAM10000_metadata.csv                   (also without .csv, as the Dataverse names it)
-    HAM10000_images_part_1/ …_part_2/       or HAM10000_images/; lower-case folder names are the same
+HAM10000_metadata.csv                   (also without .csv, as the Dataverse names it)
+HAM10000_images_part_1/ …_part_2/       or HAM10000_images/; lower-case folder names are the same
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Ham10000Source(FileSource):
                 found.setdefault(stem, f"{folder}/{name}")
         if not found:
             raise DataError(
-                f"source {self.name}: expected {_FOLDERS[0]} or {_FOLDERS[1]} and {_FOLDERS[2]} in {self.root}; "
-                f"found {', '.join(sorted(folders.values())) or 'no folder'}"
+                f"source {self.name}: expected {_FOLDERS[0]} or {_FOLDERS[1]} and {_FOLDERS[2]} "
+                f"in {self.root}; found {', '.join(sorted(folders.values())) or 'no folder'}"
             )
         return found
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.data.clutter import add_clutter, grid
 from edgekd.errors import UnknownNameError
+from edgekd.imaging.opencv import cv2
 
 Field = NDArray[np.float32]
 

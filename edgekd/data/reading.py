@@ -32,7 +32,7 @@ def read_records(path: Path, columns: Sequence[str] = ()) -> tuple[Record, ...]:
     """The lines of the CSV table `path` (UTF-8, with or without byte-order mark), cells stripped.
 
     Raises:
-        DataError: missing, not UTF-8, no header, no rows, a line of another length, or one of `columns` absent.
+        DataError: missing, not UTF-8, no header, no rows, a line of odd length, or one of `columns` absent.
     """
     records = tuple(_records(path, columns))
     if not records:
@@ -149,7 +149,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
                     continue
                 if entry.is_dir():
                     folders.append(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
                     images.append(entry.name)
     except OSError as error:
         raise DataError(f"{folder}: cannot read the folder ({error.strerror})") from error
@@ -186,7 +186,9 @@ def match_images(table: Path, ids: Iterable[str], images: Mapping[str, str], fol
     wanted = set(ids)
     missing = sorted(wanted - images.keys())
     if missing:
-        raise DataError(f"{table}: {len(missing)} of {len(wanted)} images are not in {folder}: {some(missing)}")
+        raise DataError(
+            f"{table}: {len(missing)} of {len(wanted)} images are not in {folder}: {some(missing)}"
+        )
     unused = sorted(images.keys() - wanted)
     if unused:
         log.warning("%s: %d images without a row in %s: %s", folder, len(unused), table.name, some(unused))

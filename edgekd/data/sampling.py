@@ -74,7 +74,7 @@ def apportion(weights: Sequence[float], total: int) -> NDArray[np.int64]:
 
 
 def visit(group: Group, first: int, last: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The draws `first` (inclusive) to `last` (exclusive) of `group`: which image, and how often it came before.
+    """The draws `first` (inclusive) to `last` (exclusive) of `group`: images, and how often each came before.
 
     Both int64 [last − first].
     """

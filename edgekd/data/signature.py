@@ -37,6 +37,7 @@ _ALIKE = 0.83
 _VERY_ALIKE = 0.95
 _NEAREST, _NEAREST_VERY_ALIKE = 3, 8
 _ONE_CELL, _PROBES, _BLOCK = 4096, 12, 2048
+_MARGINS = (0, 1, 2)
 _SMOOTH_ALIGN, _SMOOTH_COMPARE = 3.0, 1.5
 _STEPS, _LEAST_OVERLAP = 15, 0.6
 _BLOCKS = 8
@@ -46,7 +47,7 @@ _NOISE = 1.0 / 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearPair:
-    """Two images of one picture, ids in order; `similarity` is the mean correlation of the blocks, up to 1."""
+    """Two images of one picture, ids in order; `similarity` is the mean correlation of the blocks (≤ 1)."""
 
     first: str
     second: str
@@ -63,7 +64,7 @@ def signature(image: NDArray[np.uint8]) -> Grey:
 
 
 def near_pairs(signatures: NDArray[np.uint8], ids: Sequence[str]) -> tuple[NearPair, ...]:
-    """The pairs of images that show the same picture, however cropped a little, turned, mirrored or recoloured.
+    """The pairs of images that show the same picture, cropped a little, turned, mirrored or recoloured.
 
     `signatures` uint8 [n, 32, 32] belong to `ids`; their order does not matter. Of many copies of one picture
     enough pairs are returned to connect them all. What is very smooth all over shows nothing to compare and
@@ -84,8 +85,9 @@ def near_pairs(signatures: NDArray[np.uint8], ids: Sequence[str]) -> tuple[NearP
 
 
 def _verified(grey: Grey) -> Iterator[tuple[int, int, float]]:
-    for turned, fixed, orientation in _candidates(_features(grey)):
-        value = agreement(grey[fixed], turn(grey[turned], orientation))
+    views = np.concatenate([_features(_zoom(grey, margin)) for margin in _MARGINS])
+    for turned, fixed, view in _candidates(views):
+        value = agreement(grey[fixed], turn(grey[turned], view % 8))
         if value >= SAME_PICTURE:
             yield turned, fixed, value
 
@@ -99,8 +101,8 @@ def turn(image: Grey, orientation: int) -> Grey:
 def agreement(fixed: Grey, moving: Grey) -> float:
     """How far `moving`, laid over `fixed` by the best affine map near the identity, is the same picture.
 
-    The mean over 8 × 8 blocks of the correlation of the two, without what is coarser than a block; −1 to 1, and
-    0 where no map is found or less than 0.6 of the picture overlaps.
+    The mean over 8 × 8 blocks of their correlation, without what is coarser than a block: −1 to 1, and 0
+    where no map is found or less than 0.6 of the picture overlaps.
     """
     a, b = fixed.astype(np.float32), moving.astype(np.float32)
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _STEPS, 1e-4)
@@ -111,7 +113,7 @@ def agreement(fixed: Grey, moving: Grey) -> float:
             np.eye(2, 3, dtype=np.float32),
             cv2.MOTION_AFFINE,
             criteria,
-            None,
+            np.ones(a.shape, np.uint8),
             3,
         )
     except cv2.error:  # it does not converge: nothing in common
@@ -147,6 +149,15 @@ def _blocks(image: NDArray[np.generic]) -> NDArray[np.generic]:
     return image.reshape(_BLOCKS, size, _BLOCKS, size).swapaxes(1, 2).reshape(_BLOCKS**2, -1)
 
 
+def _zoom(grey: Grey, margin: int) -> Grey:
+    """Thumbnails without `margin` pixels on each side, at the size they had."""
+    if margin == 0:
+        return grey
+    inner = grey[:, margin:-margin, margin:-margin]
+    zoomed = [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for one in inner]
+    return cast("Grey", np.stack(zoomed))
+
+
 def _features(grey: Grey) -> Floats:
     """The whitened low frequencies of the eight orientations, unit vectors float32 [8, n, 55]."""
     step = np.arange(_FREQUENCIES)
@@ -155,8 +166,9 @@ def _features(grey: Grey) -> Floats:
     # The amplitude falls as radius^-1.2; lesions lie in the middle, which doubles the even-even ones.
     even = (step[:, None] % 2 == 0) & (step[None] % 2 == 0)
     weight = (radius**1.2 * np.where(even, 0.5, 1.0)).astype(np.float32)
-    spectrum = fft.dctn(grey.astype(np.float32), axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES]
-    turned = (_turn_spectrum(spectrum * weight, orientation)[:, used] for orientation in range(8))
+    spectrum = cast("Floats", fft.dctn(grey.astype(np.float32), axes=(1, 2), norm="ortho"))
+    low = spectrum[:, :_FREQUENCIES, :_FREQUENCIES] * weight
+    turned = (_turn_spectrum(low, orientation)[:, used] for orientation in range(8))
     features = np.stack(list(turned))
     length = np.linalg.norm(features, axis=2, keepdims=True)
     return cast("Floats", features / np.maximum(length, 1e-3))
@@ -171,7 +183,7 @@ def _turn_spectrum(spectrum: Floats, orientation: int) -> Floats:
 
 
 def _candidates(features: Floats) -> list[tuple[int, int, int]]:
-    """(image, neighbour, orientation of the image) of the nearest neighbours, each pair once."""
+    """(image, neighbour, view of the image) of the nearest neighbours, each pair once."""
     parts = [_nearest(*part) for part in _compared(features)]
     found = _nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     best: dict[tuple[int, int], tuple[float, int, int, int]] = {}
@@ -192,7 +204,7 @@ def _compared(features: Floats) -> Iterator[_Found]:
     home = np.argmax(upright @ pivots.T, axis=1)
     probes = min(_PROBES, cells)
     near = [np.argpartition(-(turned @ pivots.T), probes - 1, axis=1)[:, :probes] for turned in features]
-    visits = np.stack(near).reshape(8 * n, probes)
+    visits = np.concatenate(near)
     for cell in range(cells):
         members = np.nonzero(home == cell)[0]
         queries = np.nonzero((visits == cell).any(axis=1))[0]
@@ -201,16 +213,18 @@ def _compared(features: Floats) -> Iterator[_Found]:
 
 
 def _alike(features: Floats, queries: NDArray[np.int64], members: NDArray[np.int64]) -> _Found:
-    orientation, image = np.divmod(queries, features.shape[1])
-    cosine = features[orientation, image] @ features[0, members].T
+    view, image = np.divmod(queries, features.shape[1])
+    cosine = features[view, image] @ features[0, members].T
     row, column = np.nonzero(cosine >= _ALIKE)
     other = members[column]
     apart = image[row] != other
     row, column, other = row[apart], column[apart], other[apart]
-    return image[row], other, orientation[row], cosine[row, column]
+    return image[row], other, view[row], cosine[row, column]
 
 
-def _nearest(image: NDArray[np.int64], other: NDArray[np.int64], orientation: NDArray[np.int64], cosine: Floats) -> _Found:
+def _nearest(
+    image: NDArray[np.int64], other: NDArray[np.int64], orientation: NDArray[np.int64], cosine: Floats
+) -> _Found:
     """What `_compared` found, without all but the nearest neighbours of each image."""
     order = np.lexsort((orientation, other, -cosine, image))
     image, other, orientation, cosine = image[order], other[order], orientation[order], cosine[order]

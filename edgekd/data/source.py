@@ -58,7 +58,7 @@ _READERS: dict[SourceKind, Callable[[SourceConfig, tuple[str, ...], int], DataSo
 
 
 def open_source(config: SourceConfig, *, malignant: tuple[str, ...], seed: int) -> DataSource:
-    """The reader of `config`; `malignant` are the diagnoses counted as such, `seed` is the synthetic generator's.
+    """The reader of `config`; `malignant`: the diagnoses counted as such; `seed`: of the synthetic generator.
 
     Raises:
         DataError: no folder is given.

@@ -85,7 +85,7 @@ _ORDER = {diagnosis.value: number for number, diagnosis in enumerate(Diagnosis)}
 
 
 def find_diagnosis(text: str) -> Diagnosis | None:
-    """The diagnosis `text` names (a code, a long name, a folder name; case, `_` and `-` do not matter), if any."""
+    """The diagnosis `text` names (code, long name, folder name; case, `_` and `-` do not matter), if any."""
     return _BY_NAME.get(_plain(text))
 
 

@@ -140,7 +140,7 @@ def cluster_bootstrap(
     index = _group_index(groups)
     count = int(index.max()) + 1
     generator = np.random.Generator(np.random.PCG64(seed))
-    drawn = (generator.multinomial(count, np.full(count, 1 / count)) for _ in range(resamples))
+    drawn = (np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(resamples))
     values = [value for times in drawn if (value := statistic(times[index].astype(np.float64))) is not None]
     value = statistic(np.ones(len(groups)))
     method = f"cluster_bootstrap({confidence:g}, {resamples} resamples of {count} groups, seed {seed})"

@@ -39,6 +39,7 @@ INPUT_MIN, INPUT_MAX = -128 / 127.5, 127 / 127.5
 # |offset| / (scale_in · max|kernel| / 127) must stay below 2^31, and scale_in is at least 1/255 for any
 # range of 1 or more: max|kernel| ≥ |offset| · 127 · 255 / 2^31.
 _LEAST_KERNEL = 127 * 255 / 2**31
+_INSTEAD = f"choose a network made for 8 bits: {', '.join(STUDENTS)}"
 
 
 class DepthwiseKernelQuantizer(tfmot.quantizers.Quantizer):  # type: ignore[misc,name-defined]
@@ -170,13 +171,20 @@ def _revive(kernel: Any, norm: Any, *, depthwise: bool) -> None:
 
 
 def _quantize(core: tf_keras.Model) -> tf_keras.Model:
+    _check_layers(core)
     try:
         return tfmot.quantize_model(core)
     except (RuntimeError, ValueError) as error:
-        reason = first_line(error).split(". You can")[0]
-        raise ModelError(
-            f"this network cannot be quantized ({reason}); choose one of {', '.join(STUDENTS)}"
-        ) from error
+        raise ModelError(f"{first_line(error).split('. You can')[0]}; {_INSTEAD}") from error
+
+
+def _check_layers(core: tf_keras.Model) -> None:
+    registry = _registry.Default8BitQuantizeRegistry()
+    # A batch normalization is quantized with its convolution, not by itself.
+    fine = (keras.layers.InputLayer, keras.layers.BatchNormalization)
+    for layer in core.layers:
+        if not isinstance(layer, fine) and not registry.supports(layer):
+            raise ModelError(f"cannot quantize layer {layer.name!r} ({type(layer).__name__}); {_INSTEAD}")
 
 
 def _with_fixed_input(model: tf_keras.Model) -> tf_keras.Model:

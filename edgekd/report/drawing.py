@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -10,20 +11,21 @@ from typing import Any
 from edgekd import lazy
 
 INK, FAINT, RULE = "#23272e", "#69717d", "#d5dae1"
-_PALETTE = ("#2f6fd0", "#17957f", "#c77f00", "#c2407e", "#7a5ad6", "#8a8f98")
+_PALETTE = ("#3f82e0", "#17957f", "#c77f00", "#c2407e", "#7a5ad6", "#8a8f98")
 NETWORK_COLOURS: Mapping[str, str] = {
     "teacher": "#8a8f98",
-    "float student": "#2f6fd0",
+    "float student": "#3f82e0",
     "quantization-aware student": "#7a5ad6",
     "fp32": "#4b9cd3",
     "fp16": "#17957f",
     "dynamic": "#c77f00",
     "int8": "#c2407e",
 }
-_WIDTH_INCHES = 6.4
+_WIDTH_INCHES = 5.0
 _LOOK = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edgekd",
+    "text.parse_math": False,
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,
@@ -31,6 +33,7 @@ _LOOK = {
     "axes.labelcolor": INK,
     "axes.facecolor": "none",
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
@@ -72,8 +75,9 @@ def colour(name: str) -> str:
     return NETWORK_COLOURS.get(name) or _PALETTE[sum(name.encode()) % len(_PALETTE)]
 
 
-def inline(name: str, svg: str) -> str:
+def inline(name: str, svg: str, alternative: str) -> str:
     """`svg` as an element for a page: no XML head, ids of its own, colours of the theme, fluid width."""
+    title = f'<title id="{name}-title">{html.escape(alternative)}</title>'
     element = svg[svg.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r'\bid="', f'id="{name}-', element)
@@ -82,4 +86,4 @@ def inline(name: str, svg: str) -> str:
         element = element.replace(fixed, themed)
     head, rest = element.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    return f'{head} role="img" aria-labelledby="{name}-title">{rest}'
+    return f'{head} role="img" aria-labelledby="{name}-title">{title}{rest}'

@@ -1,4 +1,4 @@
-"""The figures: ROC curves, calibration, cost against sensitivity, paired differences, training, net benefit."""
+"""The figures: ROC, calibration, cost and sensitivity, paired differences, training, net benefit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgekd.metrics.ranking import roc_curve
 from edgekd.report import words
 from edgekd.report.drawing import FAINT, RULE, colour, draw
 from edgekd.report.records import Artefact, Network
+from edgekd.training.history import Epoch
 
 _STATION_COLOURS = {"teach": "teacher", "distill": "float student", "qat": "quantization-aware student"}
 _LARGEST_THRESHOLD = 0.5
@@ -34,12 +35,12 @@ def roc(networks: Sequence[Network]) -> str:
             axes.plot(false, true, color=colour(network.name), label=f"{network.name}, AUC {area}")
             if record.sensitivity.value is not None and record.specificity.value is not None:
                 at = (1 - record.specificity.value, record.sensitivity.value)
-                axes.plot(*at, "o", color=colour(network.name), markersize=8)
+                axes.plot(*at, "o", color=colour(network.name), markersize=9, markeredgecolor="white")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set(xlabel="1 − specificity (fraction of benign)", ylabel="sensitivity (fraction of malignant)")
-        axes.legend(loc="lower right", fontsize=10)
+        figure.legend(loc="outside lower left", fontsize=10)
 
-    return draw(paint, height_inches=6.0)
+    return draw(paint, height_inches=5.4 + 0.2 * len(networks))
 
 
 def calibration_plot(networks: Sequence[Network]) -> str:
@@ -65,7 +66,7 @@ def calibration_plot(networks: Sequence[Network]) -> str:
         axes.set(xlabel="predicted probability of malignancy", ylabel="observed share of malignant")
         axes.legend(loc="upper left", fontsize=10)
 
-    return draw(paint, height_inches=6.0)
+    return draw(paint, height_inches=4.8)
 
 
 def costs(
@@ -82,21 +83,23 @@ def costs(
             axes.set_ylim(-0.6, len(artefacts) - 0.4)
             axes.grid(visible=False, axis="y")
         for place, artefact in zip(places, artefacts, strict=True):
-            _bar(size, place, artefact.name, (artefact.size_bytes or 0) / 1e6, 0.0, "MB")
+            if artefact.size_bytes is not None:
+                _bar(size, place, artefact.name, artefact.size_bytes / 1e6, tick=0, unit="MB")
             timing = artefact.bench(threads)
             if timing is not None and timing.latency_ms is not None:
-                _bar(latency, place, artefact.name, timing.latency_ms.p50, timing.latency_ms.p90, "ms")
+                found = timing.latency_ms
+                _bar(latency, place, artefact.name, found.p50, tick=found.p90, unit="ms")
             if artefact.evaluation is not None:
                 _interval(sensitivity, place, artefact.name, artefact.evaluation.sensitivity)
         size.set_title("size of the file, MB (10⁶ bytes)")
         latency.set_title(f"latency, ms: bar p50, tick p90, {words.threads(threads)}")
-        sensitivity.set_title("sensitivity at the operating point, fraction, 95 % interval")
+        sensitivity.set_title("sensitivity, fraction, 95 % interval")
         _mark_margin(sensitivity, margin, reference)
 
     return draw(paint, height_inches=1.4 + 1.05 * max(len(artefacts), 2) * 0.9 + 2.0)
 
 
-def _bar(axes: Any, place: float, name: str, value: float, tick: float, unit: str) -> None:
+def _bar(axes: Any, place: float, name: str, value: float, *, tick: float, unit: str) -> None:
     axes.barh(place, value, height=0.55, color=colour(name), alpha=0.85)
     if tick:
         axes.plot([tick, tick], [place - 0.3, place + 0.3], color=colour(name), linewidth=2.2)
@@ -152,24 +155,24 @@ def differences(artefacts: Sequence[Artefact], margin: float) -> str:
     return draw(paint, height_inches=1.3 + 0.45 * len(judged))
 
 
-def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def training(histories: Mapping[str, Sequence[Epoch]]) -> str:
     """Validation AUC and training loss by epoch of every training station."""
 
     def paint(figure: Any) -> None:
         area, loss = figure.subplots(2, 1, sharex=True)
         for station, epochs in histories.items():
             name = _STATION_COLOURS.get(station, station)
-            numbers = [epoch["epoch"] for epoch in epochs]
+            numbers = [epoch.epoch for epoch in epochs]
             style = {"color": colour(name), "marker": "o", "markersize": 3.5, "label": name}
-            area.plot(numbers, [epoch["validation_auc"] for epoch in epochs], **style)
-            loss.plot(numbers, [epoch["losses"].get("loss", np.nan) for epoch in epochs], **style)
+            area.plot(numbers, [epoch.validation_auc for epoch in epochs], **style)
+            loss.plot(numbers, [epoch.losses.get("loss", np.nan) for epoch in epochs], **style)
         area.set_title("validation AUC")
         loss.set_title("training loss (each station has its own)")
         loss.set_xlabel("epoch")
         loss.xaxis.get_major_locator().set_params(integer=True)
-        area.legend(loc="lower right", fontsize=10)
+        figure.legend(*area.get_legend_handles_labels(), loc="outside lower left", fontsize=10)
 
-    return draw(paint, height_inches=5.6)
+    return draw(paint, height_inches=5.4)
 
 
 def net_benefit(networks: Sequence[Network]) -> str:
@@ -192,6 +195,6 @@ def net_benefit(networks: Sequence[Network]) -> str:
             axes.set_ylim(-0.05, max(float(every[0]), 0.05) * 1.15)
         axes.axhline(0, color=FAINT, linewidth=1.2, label="call none")
         axes.set(xlim=(0, _LARGEST_THRESHOLD), xlabel="threshold probability", ylabel="net benefit per image")
-        axes.legend(loc="upper right", fontsize=10)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=10)
 
-    return draw(paint, height_inches=4.2)
+    return draw(paint, height_inches=4.6)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from edgekd_bench.record import BenchRecord
-from edgekd_converters.verdict import VerdictRecord
-
 from edgekd.config import VerifyConfig
 from edgekd.metrics.evaluation import EvaluationRecord
 from edgekd.report import figures, words
 from edgekd.report.blocks import Block, Cell, Figure, Prose, Section, Table, Tile, Tone, row
 from edgekd.report.records import Artefact, Records
+from edgekd_bench.record import BenchRecord
+from edgekd_converters.verdict import VerdictRecord
 
 _DEFAULT_THREADS = (1, 2)
 
@@ -34,8 +33,10 @@ def _tile(artefact: Artefact, threads: int) -> Tile:
     )
 
 
-def files_section(records: Records) -> Section:
-    """The table of files and the picture of what they cost."""
+def files_section(records: Records) -> Section | None:
+    """The table of files and the picture of what they cost; None without a file."""
+    if not records.artefacts:
+        return None
     threads = _threads(records)
     blocks: list[Block] = [_file_table(records, threads)]
     if any(artefact.evaluation or artefact.size_bytes for artefact in records.artefacts):
@@ -43,7 +44,7 @@ def files_section(records: Records) -> Section:
     return Section(
         anchor="files",
         title="The files",
-        lead="What can be copied to a phone: size, speed and what each file finds on images it has never seen.",
+        lead="What can be copied to a phone: how large, how fast, and what each finds on the test images.",
         blocks=tuple(blocks),
     )
 
@@ -56,8 +57,8 @@ def _threads(records: Records) -> tuple[int, ...]:
 def _file_table(records: Records, threads: tuple[int, ...]) -> Table:
     latency = tuple(f"latency, {words.threads(count)}" for count in threads)
     return Table(
-        caption=f"{circumstances(records)}. Latency: p50 with p90 below, one image, after warm-up, "
-        f"{_devices(records)}. Intervals are 95 %.",
+        caption=f"On the {circumstances(records)}; {rules(records)}. Latency: p50 with p90 below, one image, "
+        f"after warm-up, {_devices(records)}. Intervals are 95 %.",
         columns=(
             *("file", "size", *latency, "peak memory", "AUC", "sensitivity", "specificity"),
             *("threshold", "change of sensitivity", "verdict"),
@@ -76,7 +77,7 @@ def _file_row(artefact: Artefact, threads: tuple[int, ...]) -> tuple[Cell, ...]:
         words.estimate(record.auc if record else None),
         sensitivity(record),
         specificity(record),
-        _threshold(record),
+        threshold(record),
         words.estimate(verdict.sensitivity_difference if verdict else None, signed=True),
         words.verdict(verdict.verdict if verdict else None),
     )
@@ -90,6 +91,13 @@ def circumstances(records: Records) -> str:
     record = judged[0].evaluation
     prevalence = words.share(record.n_positive, record.n)
     return f"{record.split} split, n = {record.n} images, {record.n_positive} malignant ({prevalence})"
+
+
+def rules(records: Records) -> str:
+    """How the thresholds were found, for captions."""
+    points = [network.evaluation.operating_point for network in records.judged() if network.evaluation]
+    found = {f"{point.rule} on {point.fitted_on}" for point in points}
+    return f"thresholds by {', '.join(sorted(found))}" if found else "no thresholds"
 
 
 def _devices(records: Records) -> str:
@@ -117,11 +125,11 @@ def specificity(record: EvaluationRecord | None) -> Cell:
     return words.estimate(record.specificity, counts=f"{found} of {record.n - record.n_positive}")
 
 
-def _threshold(record: EvaluationRecord | None) -> Cell:
+def threshold(record: EvaluationRecord | None) -> Cell:
+    """The operating point."""
     if record is None:
         return Cell(text=words.ABSENT)
-    point = record.operating_point
-    return Cell(text=words.number(point.threshold), note=f"log odds, {point.rule} on {point.fitted_on}")
+    return Cell(text=words.number(record.operating_point.threshold), note="log odds")
 
 
 def _latency(bench: BenchRecord | None) -> Cell:
@@ -148,8 +156,10 @@ def _cost_figure(records: Records, threads: int) -> Figure:
     )
 
 
-def verdict_section(records: Records) -> Section:
-    """What each file lost against the float student, on the same images."""
+def verdict_section(records: Records) -> Section | None:
+    """What each file lost against the float student, on the same images; None without a file."""
+    if not records.artefacts:
+        return None
     judged = [artefact for artefact in records.artefacts if artefact.verdict is not None]
     config = records.experiment.verify if records.experiment else VerifyConfig()
     blocks: list[Block] = [_rule(config)]

@@ -1,112 +1,18 @@
-"""The sections about where it all comes from: images, training, commands, versions."""
+"""The sections about how it was made: training, commands, machines, versions, settings."""
 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from edgekd.console import duration
-from edgekd.data.table import Row, Split
 from edgekd.plain import to_plain
 from edgekd.report import figures, words
 from edgekd.report.blocks import Block, Cell, Figure, Listing, Section, Table, row
 from edgekd.report.records import Records
-
-
-def data_section(records: Records) -> Section | None:
-    """How many images of what, and which were left out; None without the table."""
-    if not records.rows:
-        return None
-    blocks: list[Block] = [_split_table(records.rows), _diagnosis_table(records)]
-    if len({line.source for line in records.rows}) > 1:
-        blocks.append(_source_table(records.rows))
-    return Section(
-        anchor="data",
-        title="The images",
-        lead="Patients and lesions do not cross the splits; the test split was looked at once per network.",
-        blocks=(*blocks, *_left_out(records.audit)),
-    )
-
-
-def _split_table(rows: Sequence[Row]) -> Table:
-    return Table(
-        caption="Images by split; prevalence is the share of malignant images.",
-        columns=("split", "images", "malignant", "benign", "prevalence", "patients", "lesions"),
-        rows=tuple(_counts(split.value, [r for r in rows if r.split is split]) for split in Split),
-    )
-
-
-def _source_table(rows: Sequence[Row]) -> Table:
-    sources = sorted({line.source for line in rows})
-    return Table(
-        caption="Images by source and split.",
-        columns=("source", "images", "malignant", "benign", "prevalence", "patients", "lesions"),
-        rows=tuple(
-            _counts(f"{source}, {split.value}", part)
-            for source in sources
-            for split in Split
-            if (part := [r for r in rows if r.source == source and r.split is split])
-        ),
-    )
-
-
-def _counts(name: str, rows: Sequence[Row]) -> tuple[Cell, ...]:
-    malignant = sum(line.malignant for line in rows)
-    return row(
-        name,
-        words.whole(len(rows)),
-        words.whole(malignant),
-        words.whole(len(rows) - malignant),
-        words.share(malignant, len(rows)),
-        *(_distinct(getattr(line, field) for line in rows) for field in ("patient", "lesion")),
-    )
-
-
-def _distinct(values: Iterable[str | None]) -> str:
-    found = {value for value in values if value is not None}
-    return words.whole(len(found)) if found else "unknown"
-
-
-def _diagnosis_table(records: Records) -> Table:
-    counts = Counter((line.diagnosis, line.split) for line in records.rows)
-    malignant = {line.diagnosis for line in records.rows if line.malignant}
-    names = records.dataset.classes if records.dataset else sorted({line.diagnosis for line in records.rows})
-    return Table(
-        caption="Images by diagnosis and split.",
-        columns=("diagnosis", "counted as", *(split.value for split in Split)),
-        rows=tuple(
-            row(
-                name,
-                "malignant" if name in malignant else "benign",
-                *(words.whole(counts[name, split]) for split in Split),
-            )
-            for name in names
-        ),
-    )
-
-
-def _left_out(audit: Mapping[str, Any] | None) -> tuple[Block, ...]:
-    """Every list of the audit, folded away under its name."""
-    if audit is None:
-        return ()
-    lists = {name: value for name, value in sorted(audit.items()) if isinstance(value, list) and value}
-    return tuple(
-        Listing(
-            title=f"audit, {name.replace('_', ' ')}: {len(value)}", items=tuple(_one_line(v) for v in value)
-        )
-        for name, value in lists.items()
-    )
-
-
-def _one_line(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {_one_line(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return " – ".join(_one_line(item) for item in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+from edgekd.training.history import Epoch, kept
 
 
 def training_section(records: Records) -> Section | None:
@@ -126,7 +32,7 @@ def training_section(records: Records) -> Section | None:
                 svg=figures.training(histories),
             ),
             Table(
-                caption="What was trained; images shown per second are not part of the record.",
+                caption="What was trained; the validation AUC is that of the epoch kept.",
                 columns=(
                     "station",
                     "network",
@@ -142,16 +48,16 @@ def training_section(records: Records) -> Section | None:
     )
 
 
-def _trained(records: Records, station: str, epochs: Sequence[Mapping[str, Any]]) -> tuple[Cell, ...]:
+def _trained(records: Records, station: str, epochs: Sequence[Epoch]) -> tuple[Cell, ...]:
     step = records.steps.get(station, {})
-    kept = next((epoch for epoch in reversed(epochs) if epoch.get("best")), epochs[-1])
+    best = kept(epochs)
     return row(
         station,
         _network(records, station),
         words.whole(step.get("metrics", {}).get("parameters")),
         words.whole(len(epochs)),
-        words.whole(kept["epoch"]),
-        words.number(kept["validation_auc"]),
+        words.whole(best.epoch),
+        words.number(best.validation_auc),
         _seconds(step),
     )
 
@@ -183,7 +89,7 @@ def provenance_section(records: Records) -> Section:
     return Section(
         anchor="provenance",
         title="How it was made",
-        lead="Each station ran once and left a record. Its key is the sha256 of everything its bytes depend on.",
+        lead="Each station left a record. Its key is the sha256 of everything its bytes depend on.",
         blocks=tuple(block for block in blocks if not isinstance(block, Listing) or block.items),
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgekd.metrics.evaluation import EvaluationRecord
+from edgekd.metrics.evaluation import EvaluationRecord, PredictiveValues
 from edgekd.metrics.subgroups import TOO_FEW
 from edgekd.report import figures, words
 from edgekd.report.blocks import Block, Cell, Figure, Listing, Section, Table, Tone, row
-from edgekd.report.files import circumstances, sensitivity, specificity
+from edgekd.report.files import circumstances, rules, sensitivity, specificity, threshold
 from edgekd.report.records import Network, Records
 
 _INT8 = "int8"
@@ -50,18 +50,15 @@ def _drawable(judged: Sequence[Network]) -> list[Network]:
 
 def _network_table(records: Records, judged: Sequence[Network]) -> Table:
     return Table(
-        caption=f"{circumstances(records)}. Intervals: {_methods(judged)}.",
-        columns=("network", "AUC", "sensitivity", "specificity", "threshold, log odds", "engine"),
+        caption=f"On the {circumstances(records)}; {rules(records)}. Intervals: {_methods(judged)}.",
+        columns=("network", "AUC", "sensitivity", "specificity", "threshold", "engine"),
         rows=tuple(
             row(
                 network.name,
                 words.estimate(record.auc),
                 sensitivity(record),
                 specificity(record),
-                Cell(
-                    text=words.number(record.operating_point.threshold),
-                    note=f"{record.operating_point.rule} on {record.operating_point.fitted_on}",
-                ),
+                threshold(record),
                 words.engine(record.engine),
             )
             for network, record in _pairs(judged)
@@ -129,14 +126,14 @@ def errors_section(records: Records) -> Section | None:
         )
         for network, record in judged
     ]
-    blocks.append(_value_table(records, judged))
+    blocks.append(_value_table(judged))
     drawn = _drawable(_shown(records))
     if drawn:
         blocks.append(_benefit_figure(records, drawn))
     return Section(
         anchor="errors",
         title="What is missed",
-        lead="Counts at the operating point. A missed melanoma is the error that matters most, so each is named.",
+        lead="Counts at the operating point. A missed malignancy is the worst error, so each is named.",
         blocks=tuple(blocks),
     )
 
@@ -159,7 +156,7 @@ def _confusion_table(records: Records, judged: Sequence[tuple[Network, Evaluatio
             row(
                 network.name,
                 words.whole(record.confusion.true_positive),
-                Cell(text=words.whole(record.confusion.false_negative)),
+                words.whole(record.confusion.false_negative),
                 words.whole(record.confusion.true_negative),
                 words.whole(record.confusion.false_positive),
             )
@@ -168,23 +165,22 @@ def _confusion_table(records: Records, judged: Sequence[tuple[Network, Evaluatio
     )
 
 
-def _value_table(records: Records, judged: Sequence[tuple[Network, EvaluationRecord]]) -> Table:
-    prevalences = [value.prevalence for value in judged[0][1].predictive_values]
+def _value_table(judged: Sequence[tuple[Network, EvaluationRecord]]) -> Table:
+    worth = [{value.prevalence: value for value in record.predictive_values} for _, record in judged]
+    prevalences = sorted({prevalence for values in worth for prevalence in values})
     return Table(
         caption="What a call is worth where malignancy is as common as stated (Bayes' theorem from the "
         "sensitivity and specificity above): positive / negative predictive value, fractions.",
         columns=("network", *(f"prevalence {100 * prevalence:g} %" for prevalence in prevalences)),
         rows=tuple(
-            row(
-                network.name,
-                *(
-                    f"{words.number(value.positive)} / {words.number(value.negative)}"
-                    for value in record.predictive_values
-                ),
-            )
-            for network, record in judged
+            row(network.name, *(_worth(values.get(prevalence)) for prevalence in prevalences))
+            for (network, _), values in zip(judged, worth, strict=True)
         ),
     )
+
+
+def _worth(value: PredictiveValues | None) -> str:
+    return f"{words.number(value.positive)} / {words.number(value.negative)}" if value else words.ABSENT
 
 
 def _benefit_figure(records: Records, drawn: Sequence[Network]) -> Figure:
@@ -219,18 +215,21 @@ def calibration_section(records: Records) -> Section | None:
             for network, record in _pairs(judged)
         ),
     )
-    figure = Figure(
-        name="calibration",
-        caption=f"Calibration, ten bins of equal mass, {circumstances(records)}.",
-        alternative="Observed share of malignant images against predicted probability; on the diagonal is ideal.",
-        svg=figures.calibration_plot(drawn),
-    )
     return Section(
         anchor="calibration",
         title="Can the probabilities be believed?",
         lead="The temperature was fitted on validation. The threshold acts on the score and does not depend "
         "on it.",
-        blocks=(table, figure) if drawn else (table,),
+        blocks=(table, _calibration_figure(records, drawn)) if drawn else (table,),
+    )
+
+
+def _calibration_figure(records: Records, drawn: Sequence[Network]) -> Figure:
+    return Figure(
+        name="calibration",
+        caption=f"Calibration, ten bins of equal mass, {circumstances(records)}.",
+        alternative="Observed share of malignant images against predicted probability, and the diagonal.",
+        svg=figures.calibration_plot(drawn),
     )
 
 
@@ -259,6 +258,6 @@ def subgroup_section(records: Records) -> Section | None:
     return Section(
         anchor="subgroups",
         title="For whom?",
-        lead=f"One file in parts of the test images: {network.name}. The others are in their evaluation.json.",
+        lead=f"{network.name} in parts of the test images; the other networks are in their evaluation.json.",
         blocks=(table,),
     )

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgekd_bench.record import BenchRecord, read_bench
-from edgekd_converters.verdict import ParityRecord, VerdictRecord
-
 from edgekd.card import ModelCard, read_card
 from edgekd.config import DistillMethod, Experiment, Precision
+from edgekd.data.audit import AuditRecord
 from edgekd.data.dataset import DatasetRecord
+from edgekd.data.split import SplitRecord
 from edgekd.data.table import Row, read_table
 from edgekd.errors import EdgekdError
 from edgekd.metrics.evaluation import EvaluationRecord, read_evaluation
@@ -21,10 +20,14 @@ from edgekd.metrics.predictions import Predictions, read_predictions
 from edgekd.plain import from_plain, read_json
 from edgekd.runs import RECORD
 from edgekd.runs import SCHEMA as STEP_SCHEMA
+from edgekd.training.history import Epoch
+from edgekd_bench.record import BenchRecord, read_bench
+from edgekd_converters.verdict import ParityRecord, VerdictRecord
 
 T = TypeVar("T")
 
 STATIONS = ("data", "teach", "distill", "qat", "export", "verify", "bench")
+INSPECT_SCHEMA = "edgekd.inspect/1"  # its module loads LiteRT, which a report does not need
 _NETWORKS = {"teach": "teacher", "distill": "float student", "qat": "quantization-aware student"}
 
 
@@ -64,9 +67,10 @@ class Records:
     steps: Mapping[str, Mapping[str, Any]]
     dataset: DatasetRecord | None
     rows: tuple[Row, ...]
-    audit: Mapping[str, Any] | None
+    split: SplitRecord | None
+    audit: AuditRecord | None
     networks: Mapping[str, Network]
-    histories: Mapping[str, tuple[Mapping[str, Any], ...]]
+    histories: Mapping[str, tuple[Epoch, ...]]
     artefacts: tuple[Artefact, ...]
     missing: tuple[str, ...]
 
@@ -98,7 +102,8 @@ def read_records(run: Path) -> Records:
         steps=steps,
         dataset=dataset,
         rows=reader.read("data/table.csv", read_table) or (),
-        audit=reader.json("data/audit.json", _object),
+        split=reader.json("data/split.json", lambda plain: from_plain(SplitRecord, plain, "split")),
+        audit=reader.json("data/audit.json", lambda plain: from_plain(AuditRecord, plain, "audit")),
         networks={station: _network(reader, station, malignant) for station in trained},
         histories={station: reader.read(f"{station}/metrics.jsonl", _history) or () for station in trained},
         artefacts=tuple(_artefact(reader, name, malignant) for name in _precisions(run, experiment)),
@@ -151,11 +156,9 @@ def _of_schema(plain: Any, schema: str) -> Mapping[str, Any]:
     return _object(plain)
 
 
-def _history(path: Path) -> tuple[Mapping[str, Any], ...]:
-    epochs = tuple(_object(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
-    if any(not {"epoch", "validation_auc", "losses"} <= epoch.keys() for epoch in epochs):
-        raise ValueError("a line lacks epoch, validation_auc or losses")
-    return epochs
+def _history(path: Path) -> tuple[Epoch, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(from_plain(Epoch, json.loads(line), "epoch") for line in lines)
 
 
 def _network(reader: _Reader, station: str, malignant: tuple[str, ...]) -> Network:
@@ -181,7 +184,7 @@ def _precisions(run: Path, experiment: Experiment | None) -> list[str]:
 
 def _artefact(reader: _Reader, precision: str, malignant: tuple[str, ...]) -> Artefact:
     exported, verified = f"export/{precision}", f"verify/{precision}"
-    inspection = reader.json(f"{exported}/inspect.json", _object) or {}
+    inspection = reader.json(f"{exported}/inspect.json", lambda p: _of_schema(p, INSPECT_SCHEMA)) or {}
     benches = sorted((reader.root / "bench").glob(f"{precision}@*.json"))
     if not benches:
         reader.missing.append(f"bench/{precision}@<backend>-<threads>t.json is not there")

@@ -26,7 +26,7 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         **({"finalize": _markdown} if template.endswith(".md.j2") else {}),
     )
-    environment.globals["inline"] = lambda figure: _safe(inline(figure.name, figure.svg))
+    environment.globals["inline"] = lambda figure: _safe(inline(figure.name, figure.svg, figure.alternative))
     return str(environment.get_template(template).render(**values))
 
 
@@ -39,7 +39,7 @@ def _markdown(value: Any) -> Any:
     """`value` as Markdown text on one line: neither markup, nor HTML, nor a table cell's end in it."""
     if hasattr(value, "__html__"):
         return value
-    text = " ".join(str(value).split())
+    text = re.sub(r"[ \t\r\n\f\v]+", " ", str(value))
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     return _safe(_MARKDOWN.sub(r"\\\1", text))

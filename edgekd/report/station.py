@@ -16,7 +16,7 @@ from edgekd.card import INTENDED_USE
 from edgekd.config import ReportConfig
 from edgekd.console import log
 from edgekd.plain import write_text
-from edgekd.report import files, origin, quality, timing
+from edgekd.report import files, images, origin, quality, timing
 from edgekd.report.blocks import Figure, Page, Section
 from edgekd.report.model_card import model_card
 from edgekd.report.records import Records, read_records
@@ -57,7 +57,7 @@ def compose(records: Records, config: ReportConfig) -> Page:
         quality.errors_section(records),
         quality.calibration_section(records),
         quality.subgroup_section(records),
-        origin.data_section(records),
+        images.data_section(records),
         origin.training_section(records),
         timing.bench_section(records),
         origin.provenance_section(records),

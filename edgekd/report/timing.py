@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from edgekd_bench.record import BenchRecord
-
 from edgekd.report import words
 from edgekd.report.blocks import Cell, Section, Table, Tone, row
 from edgekd.report.records import Records
+from edgekd_bench.record import BenchRecord
 
 
 def bench_section(records: Records) -> Section | None:

@@ -11,6 +11,7 @@ from edgekd.report.blocks import Cell, Tone
 
 ABSENT = "–"
 _MINUS = "−"
+_SPACE = "\u00a0"  # a number stays on one line with its unit
 _TONES = {Verdict.PASSED: Tone.GOOD, Verdict.FAILED: Tone.BAD, Verdict.UNDECIDED: Tone.OPEN}
 
 
@@ -32,11 +33,11 @@ def whole(value: float | None) -> str:
 
 
 def interval(estimate: Estimate, *, signed: bool = False) -> str:
-    """The bounds, as `[0.84, 0.95]`."""
+    """The bounds, as `[0.840, 0.950]`."""
     if estimate.low is None or estimate.high is None:
         return ""
     low, high = (number(bound, 3, signed=signed) for bound in (estimate.low, estimate.high))
-    return f"[{low}, {high}]"
+    return f"[{low},{_SPACE}{high}]"
 
 
 def estimate(value: Estimate | None, *, counts: str = "", signed: bool = False) -> Cell:
@@ -49,24 +50,25 @@ def estimate(value: Estimate | None, *, counts: str = "", signed: bool = False) 
 
 def share(part: int, total: int) -> str:
     """`part` of `total` in per cent."""
-    return f"{100 * part / total:.1f} %" if total else ABSENT
+    return f"{100 * part / total:.1f}{_SPACE}%" if total else ABSENT
 
 
 def megabytes(size_bytes: float | None) -> str:
     """Bytes as MB of 10⁶ bytes."""
-    return ABSENT if size_bytes is None else f"{size_bytes / 1e6:.2f} MB"
+    return ABSENT if size_bytes is None else f"{size_bytes / 1e6:.2f}{_SPACE}MB"
 
 
 def mebibytes(size_bytes: float | None) -> str:
     """Memory in MiB of 2²⁰ bytes."""
-    return ABSENT if size_bytes is None else f"{size_bytes / 2**20:.1f} MiB"
+    return ABSENT if size_bytes is None else f"{size_bytes / 2**20:.1f}{_SPACE}MiB"
 
 
 def milliseconds(value: float | None) -> str:
     """A latency, three significant digits."""
     if value is None:
         return ABSENT
-    return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f}{_SPACE}ms"
 
 
 def threads(count: int) -> str:

@@ -54,7 +54,7 @@ def distill(
     _check(config, teacher, len(dataset.classes))
     begin(seed)
     answers = None
-    if teacher is not None and config.method is not DistillMethod.NONE:
+    if teacher is not None and config.method != DistillMethod.NONE:
         answers = _ask(teacher, dataset, config, seed, out)
         begin(seed)
     model = build(config.model, input_px=dataset.input_px, n_logits=len(dataset.classes), seed=seed)
@@ -75,12 +75,12 @@ def distill(
 
 def _check(config: DistillConfig, teacher: Path | None, classes: int) -> None:
     distillation.check_classes(config.method, classes)
-    if config.method is DistillMethod.FOCAL_KL and config.loss is not Loss.FOCAL:
+    if config.method == DistillMethod.FOCAL_KL and config.loss != Loss.FOCAL:
         raise UsageError(
             f"distill.method=focal_kl brings the binary focal loss, distill.loss is {config.loss}: "
             "set distill.loss=focal"
         )
-    if config.method is not DistillMethod.NONE and teacher is None:
+    if config.method != DistillMethod.NONE and teacher is None:
         raise UsageError(
             f"distill.method={config.method} needs a teacher; give one, or set distill.method=none"
         )
@@ -103,7 +103,7 @@ def _ask(folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: 
 
 def _objective(config: DistillConfig, dataset: Dataset, seed: int) -> Objective:
     """The objective of `config`: (1 − w) · supervised + w · distillation, or supervised alone."""
-    if config.method is DistillMethod.FOCAL_KL:
+    if config.method == DistillMethod.FOCAL_KL:
         supervised, listening = _focal_kl(config, dataset)
         return mixed(supervised, listening, config.teacher_weight)
     supervised = labels_loss(
@@ -114,7 +114,7 @@ def _objective(config: DistillConfig, dataset: Dataset, seed: int) -> Objective:
         seed=seed,
         variants=config.variants,
     )
-    if config.method is DistillMethod.NONE:
+    if config.method == DistillMethod.NONE:
         return labels_only(supervised)
     return mixed(supervised, _listening(config), config.teacher_weight)
 

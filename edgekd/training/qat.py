@@ -85,7 +85,7 @@ def qat(
     parameters = count_parameters(teacher.model)
     return {
         "validation_auc": kept.validation_auc,
-        "epoch": float(kept.epoch),
+        "kept_epoch": float(kept.epoch),
         "parameters": float(parameters),
         **metrics,
     }

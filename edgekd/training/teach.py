@@ -80,7 +80,7 @@ def finish(
     remove_checkpoint(out)
     return {
         "validation_auc": kept.validation_auc,
-        "epoch": float(kept.epoch),
+        "kept_epoch": float(kept.epoch),
         "parameters": float(count_parameters(model)),
         **metrics,
     }

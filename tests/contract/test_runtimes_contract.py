@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import tiny_students
+from tolerances import FLOAT_KERNELS_RELATIVE
+
 from edgekd.errors import ModelError
 from edgekd.runtimes.base import Runtime
-from tolerances import FLOAT_KERNELS_RELATIVE
 
 pytestmark = pytest.mark.tf
 
@@ -31,8 +31,9 @@ def expected(images) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory) -> Path:
-    from edgekd.config import Precision
     from edgekd_converters.tflite import convert
+
+    from edgekd.config import Precision
 
     path = tmp_path_factory.mktemp("runtimes") / "model.tflite"
     path.write_bytes(convert(tiny_students.student(), Precision.FP32))

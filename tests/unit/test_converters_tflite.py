@@ -4,16 +4,19 @@ import stat
 
 import numpy as np
 import pytest
-
 import tiny_students
-from edgekd.config import Precision
+from edgekd_converters import worker
+from edgekd_converters.export import export, export_file, model_file
+from edgekd_converters.inspect import inspect_tflite
+from edgekd_converters.metadata import find_card, strip_card
+from tiny_dataset import CLASSES, prepare
+from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
+
+from edgekd.card import read_card
+from edgekd.config import ExportConfig, Precision
 from edgekd.errors import ModelError, UsageError
 from edgekd.plain import write_json
 from edgekd.runtimes.litert import KERNELS, LitertRuntime
-from edgekd_converters import worker
-from edgekd_converters.export import export_file, model_file
-from edgekd_converters.inspect import inspect_tflite
-from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
 
 FLOATS = (Precision.FP32, Precision.FP16, Precision.DYNAMIC)
 
@@ -27,8 +30,9 @@ def images():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Every precision converted here, in this process."""
-    from edgekd.models.catalogue import core
     from edgekd_converters.tflite import convert
+
+    from edgekd.models.catalogue import core
 
     folder = tmp_path_factory.mktemp("files")
     models = {precision: tiny_students.student() for precision in FLOATS}
@@ -86,12 +90,29 @@ def test_smaller_precisions_are_smaller(files):
 
 
 @pytest.mark.tf
-def test_another_process_makes_the_same_bytes(files, tmp_path):
-    source = model_file(tiny_students.folder(), tiny_students.folder(), Precision.INT8)
-    conversion = export_file(source, Precision.INT8, tmp_path / "again.tflite")
-    assert (tmp_path / "again.tflite").read_bytes() == files[Precision.INT8].read_bytes()
-    assert conversion.seconds > 0 and len(conversion.weights_sha256) == 64
-    assert conversion.peak_memory_bytes is None or 10**8 < conversion.peak_memory_bytes < 10**10
+def test_the_station_writes_files_with_their_cards(files, tmp_path):
+    precisions = (Precision.FP32, Precision.INT8)
+    metrics = export(
+        dataset_folder=prepare(tmp_path / "data"),
+        student=tiny_students.folder(),
+        qat=tiny_students.folder(),
+        config=ExportConfig(precisions=precisions),
+        seed=7,
+        out=tmp_path / "export",
+        name="tiny",
+    )
+    for precision in precisions:
+        folder = tmp_path / "export" / precision
+        assert sorted(path.name for path in folder.iterdir()) == ["card.json", "inspect.json", "model.tflite"]
+        # Another process, the same bytes as here: nothing of time, place or hash order is in them.
+        assert strip_card((folder / "model.tflite").read_bytes()) == files[precision].read_bytes()
+        card = read_card(folder / "card.json")
+        assert find_card((folder / "model.tflite").read_bytes()) == card
+        assert (card.name, card.precision, card.input_px) == (f"tiny-{precision}", precision, 32)
+        assert (card.labels, card.malignant, card.operating_point) == (CLASSES, ("mel",), None)
+        assert card.provenance["seed"] == "7" and len(card.provenance["weights_sha256"]) == 64
+        assert metrics[f"{precision}_size_bytes"] == (folder / "model.tflite").stat().st_size
+        assert 10**8 < metrics.get(f"{precision}_peak_memory_bytes", 10**9) < 10**10
 
 
 @pytest.mark.tf
@@ -104,8 +125,9 @@ def test_a_second_conversion_makes_the_same_bytes(files, precision):
 
 @pytest.mark.tf
 def test_weights_that_are_not_finite_are_refused():
-    from edgekd import lazy
     from edgekd_converters.tflite import convert
+
+    from edgekd import lazy
 
     model = lazy.keras().models.clone_model(tiny_students.student())
     weights = model.get_weights()

@@ -15,9 +15,7 @@ CARD = ModelCard(
     input_px=224,
     labels=("mel", "nv"),
     malignant=("mel",),
-    operating_point=OperatingPoint(
-        rule="sensitivity_at_least(0.9)", threshold=-1.25, fitted_on="validation"
-    ),
+    operating_point=OperatingPoint(rule="sensitivity_at_least(0.9)", threshold=-1.25, fitted_on="validation"),
     provenance={"weights": "abc"},
 )
 

@@ -31,7 +31,9 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "try: a.app(['--help'])\nexcept SystemExit: pass\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stderr.strip() == "[]"
     assert "quickstart" in done.stdout
 

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from edgekd.config import DataConfig, DistillMethod, Experiment, FitConfig, Precision, SourceConfig, SourceKind
+from edgekd.config import (
+    DataConfig,
+    DistillMethod,
+    Experiment,
+    FitConfig,
+    Precision,
+    SourceConfig,
+    SourceKind,
+)
 from edgekd.errors import UnknownNameError, UsageError
 from edgekd.experiments import EXPERIMENTS, load_experiment
 from edgekd.plain import canonical_json, digest, from_plain

@@ -17,7 +17,8 @@ def test_students_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["efficientnet_b0", "efficientnet_b7", "efficientnet_v2_s", "inception_resnet_v2", "vgg16", "resnet50"]
+    "name",
+    ["efficientnet_b0", "efficientnet_b7", "efficientnet_v2_s", "inception_resnet_v2", "vgg16", "resnet50"],
 )
 def test_the_teachers_of_the_published_systems_are_known(name: str) -> None:
     assert name in catalogue.names()
@@ -29,6 +30,8 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_listing_names_does_not_load_tensorflow() -> None:
-    code = "import sys; from edgekd.models import catalogue; catalogue.names(); print('tensorflow' in sys.modules)"
+    code = (
+        "import sys; from edgekd.models.catalogue import names; names(); print('tensorflow' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tolerances import SYNTHETIC_BLOCK_MEAN
 
 from edgekd.config import SourceConfig, SourceKind
 from edgekd.data.lesions import DIAGNOSES, noise, render
 from edgekd.data.synthetic import SHARES, SyntheticSource
 from edgekd.errors import ImageError, UnknownNameError
+from tolerances import SYNTHETIC_BLOCK_MEAN
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "synthetic" / "block_means.json"
 CASES = [(seed, diagnosis, number) for seed in (0, 7) for diagnosis in DIAGNOSES for number in (0, 1, 2)]

@@ -99,7 +99,7 @@ def digests(out):
 def test_teach_leaves_its_outputs_and_no_checkpoint(taught):
     out, metrics = taught
     assert names(out) == RECORDS | {"model.keras"}
-    expected = {"validation_auc", "epoch", "parameters", "test_auc", "sensitivity", "specificity"}
+    expected = {"validation_auc", "kept_epoch", "parameters", "test_auc", "sensitivity", "specificity"}
     assert expected <= set(metrics)
 
 

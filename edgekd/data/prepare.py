@@ -1,0 +1,127 @@
+"""The data station: from labelled images anywhere to a table, a split, an audit and prepared pixels.
+
+    out/table.csv split.json audit.json      what survived, who is where and what was left out, what was found
+    out/store/<split>/…                      the pixels (`edgekd.data.store`)
+    out/dataset.json                         written last: what later stations need to know
+
+The split is drawn before any image is opened, for it decides the size an image is stored at; leaks between
+splits are only seen in the pixels. An image that then must go loses its row, its record is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from edgekd.config import DataConfig
+from edgekd.console import log
+from edgekd.data import shards
+from edgekd.data.audit import ImageFacts, audit, links_of
+from edgekd.data.dataset import describe
+from edgekd.data.leaks import leak_drops
+from edgekd.data.source import DataSource, open_source
+from edgekd.data.split import Assignment, SplitRecord, assign_splits, check_splits, split_record
+from edgekd.data.store import write_manifest
+from edgekd.data.table import Row, Split, write_table
+from edgekd.errors import storage_errors
+from edgekd.plain import digest, write_json
+
+
+def fingerprint(config: DataConfig, seed: int) -> str:
+    """A sha256 that changes when an image or label of any source does; no image is read.
+
+    Raises:
+        DataError: a source is missing or contradicts itself.
+    """
+    return _fingerprint(_open(config, seed))
+
+
+def prepare(*, config: DataConfig, seed: int, out: Path) -> dict[str, float]:
+    """Prepare the data set `config` describes in the folder `out`, and count what is in it.
+
+    Repeated after a kill, it goes on from the shards that were finished; the bytes do not depend on that,
+    nor on the number of workers.
+
+    Raises:
+        DataError: a source is missing or contradicts itself, images cannot be read, or a split is of no use.
+        StorageError: the disk is full or cannot be written.
+    """
+    sources = _open(config, seed)
+    assignment = assign_splits([row for source in sources.values() for row in source.rows()], config, seed)
+    check_splits(assignment.rows)
+    with storage_errors(out):
+        jobs = _plan(assignment.rows, config, out, _fingerprint(sources))
+        facts = _store(jobs, sources, config.workers)
+        record = _record(assignment, [facts[row.image_id] for row in assignment.rows], config, seed, out)
+        write_json(out / "dataset.json", describe(record, config))
+        for part in jobs.values():
+            shards.forget(part)
+    return _counts(record)
+
+
+def _open(config: DataConfig, seed: int) -> dict[str, DataSource]:
+    return {
+        source.name: open_source(source, malignant=config.malignant, seed=seed) for source in config.sources
+    }
+
+
+def _fingerprint(sources: Mapping[str, DataSource]) -> str:
+    return digest({name: source.fingerprint() for name, source in sources.items()})
+
+
+def _plan(
+    rows: Sequence[Row], config: DataConfig, out: Path, content: str
+) -> dict[Split, tuple[shards.Job, ...]]:
+    jobs = {}
+    for split in Split:
+        folder = out / "store" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        px = config.train_px if split is Split.TRAIN else config.input_px
+        inside = [row for row in rows if row.split is split]
+        jobs[split] = shards.plan(folder, inside, px=px, fingerprint=content)
+    return jobs
+
+
+def _store(
+    jobs: Mapping[Split, tuple[shards.Job, ...]], sources: Mapping[str, DataSource], workers: int
+) -> dict[str, ImageFacts]:
+    """Make all shards, whatever their split, then the manifest of each split; the facts by image id."""
+    made = shards.make([job for part in jobs.values() for job in part], sources, workers=workers)
+    finished = iter(made)
+    for part in jobs.values():
+        write_manifest(
+            part[0].path.parent,
+            px=part[0].px,
+            image_ids=[row.image_id for job in part for row in job.rows],
+            shards=[one.shard for one in islice(finished, len(part))],
+        )
+    return {facts.image_id: facts for one in made for facts in one.facts}
+
+
+def _record(
+    assignment: Assignment, facts: Sequence[ImageFacts], config: DataConfig, seed: int, out: Path
+) -> SplitRecord:
+    """Look for leaks, drop them, and write table, split and audit."""
+    links = links_of(facts)
+    leaks = leak_drops(assignment.rows, links) if config.drop_leaks else ()
+    gone = {leak.image_id for leak in leaks}
+    kept = [row for row in assignment.rows if row.image_id not in gone]
+    record = split_record(kept, (*assignment.dropped, *leaks), links, seed)
+    write_json(out / "audit.json", audit(assignment.rows, facts, links))
+    write_json(out / "split.json", record)
+    write_table(out / "table.csv", kept)
+    if record.dropped:
+        log.warning("%d images left out, see split.json", len(record.dropped))
+    log.info("%s", record.disjointness.statement)
+    return record
+
+
+def _counts(record: SplitRecord) -> dict[str, float]:
+    """Images and malignant images of each split, and how many were left out."""
+    found: dict[str, float] = {"dropped": float(len(record.dropped))}
+    for split, classes in record.counts.items():
+        sizes = {name: float(sum(sources.values())) for name, sources in classes.items()}
+        found[f"{split}_images"] = sum(sizes.values())
+        found[f"{split}_malignant"] = sum(sizes[name] for name in record.malignant)
+    return found

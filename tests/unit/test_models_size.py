@@ -1,0 +1,58 @@
+"""Parameters and multiply-accumulates: counted by hand on a toy, frozen for the students."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekd import lazy
+from edgekd.config import ModelConfig
+from edgekd.models.catalogue import build
+from edgekd.models.describe import count_parameters, describe
+
+pytestmark = pytest.mark.tf
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "models" / "students_224.txt"
+STUDENTS = [
+    ("mobilenet_v2", 1.0),
+    ("mobilenet_v2", 0.5),
+    ("mobilenet_v2", 0.35),
+    ("mobilenet_v3_small_minimalistic", 1.0),
+    ("dsnet", 1.0),
+]
+
+
+def test_every_kind_of_layer_is_counted() -> None:
+    keras = lazy.keras()
+    layers = keras.layers
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False)(image)  # 8·8 · 3·3·3·4 = 6,912
+    x = layers.BatchNormalization()(x)  # 16 parameters, 8 of them trainable
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)  # 4·4 · 3·3·4 = 576
+    x = layers.SeparableConv2D(6, 3, padding="valid", use_bias=False)(x)  # 2·2 · (3·3·4 + 4·6) = 240
+    x = layers.Conv2D(6, 1, groups=2, use_bias=False)(x)  # 2·2 · 3·6 = 72
+    x = layers.GlobalAveragePooling2D()(x)
+    inner = keras.Model(image, layers.Dense(5)(x))  # 6·5 = 30; 35 parameters
+    outer = keras.Model(image, inner(image))
+    assert describe(outer).macs == describe(inner).macs == 6912 + 576 + 240 + 72 + 30
+    assert describe(outer).parameters == count_parameters(outer) == 108 + 16 + 36 + 60 + 18 + 35
+    assert describe(outer).trainable == 108 + 8 + 36 + 60 + 18 + 35
+
+
+def test_dsnet_has_the_parameters_of_the_paper() -> None:
+    model = build(ModelConfig(name="dsnet", weights="none"), input_px=224, n_logits=2, seed=1)
+    assert count_parameters(model) == 268_898
+
+
+def test_students_keep_their_size(regenerate_golden: bool) -> None:
+    lines = [f"{'two logits at 224 px':<32} {'width':>5} {'parameters':>10} {'trainable':>10} {'MACs':>13}"]
+    for name, width in STUDENTS:
+        config = ModelConfig(name=name, width=width, weights="none")
+        size = describe(build(config, input_px=224, n_logits=2, seed=1))
+        lines.append(f"{name:<32} {width:>5} {size.parameters:>10,} {size.trainable:>10,} {size.macs:>13,}")
+    text = "\n".join(lines) + "\n"
+    if regenerate_golden:
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
