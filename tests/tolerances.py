@@ -64,3 +64,7 @@ SCALING_ABSOLUTE = 1e-6
 # Int8 file against the fake-quantized Keras model, in steps of the output: they add in different orders, so
 # a value near the middle of two steps may fall to either side, once in the last layer and once before it.
 QUANTIZED_OUTPUT_STEPS = 2
+
+# models: a dead channel of offset 2.5 gets one tap of 2 · 2.5 · 1.5e-5; times inputs up to 6, through kernels
+# whose absolute sums are below 4, twice.
+MENDED_CHANNEL = 2 * 2.5 * 1.5e-5 * 6 * 4 * 4

@@ -1,6 +1,6 @@
 """How fast the data station is, and how well it uses the cores.
 
-    python bench/throughput/prepare.py [--images 1200] [--rounds 3] [--json]
+    python bench/throughput/prepare.py [--images 2000] [--rounds 3] [--json]
 
 JPEG files of one size are made first (unmeasured). Then the whole station, start of its processes included,
 runs with one worker and with one per core, in alternation. efficiency = t(1) / (workers · t(workers)), from
@@ -17,22 +17,22 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 from circumstances import record, show
 
 from edgekd.config import DataConfig, SourceConfig, SourceKind
 from edgekd.data.lesions import render
 from edgekd.data.prepare import prepare
+from edgekd.imaging.opencv import cv2
 
 _SIDES = (600, 450)
-_SCENES = 24
+_DRAWN_PX = 256
 
 
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -48,16 +48,14 @@ def main() -> None:
 
 def _write_images(root: Path, count: int) -> None:
     generator = np.random.Generator(np.random.PCG64(1))
-    scenes = [
-        render(seed=1, number=number, diagnosis="mel" if number % 2 == 0 else "nv", px=_SIDES[0])[: _SIDES[1]]
-        for number in range(_SCENES)
-    ]
     for number in range(count):
-        scene = scenes[number % _SCENES]
-        noise = generator.integers(0, 12, scene.shape, np.uint8)
-        path = root / ("malignant" if number % 2 == 0 else "benign") / f"{number:06d}.jpg"
+        diagnosis = ("mel", "nv")[number % 2]
+        drawn = render(seed=1, number=number, diagnosis=diagnosis, px=_DRAWN_PX)
+        image = cv2.resize(drawn, _SIDES, interpolation=cv2.INTER_CUBIC)
+        noise = generator.integers(0, 12, image.shape, np.uint8)
+        path = root / diagnosis / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), cv2.add(scene, noise)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        cv2.imwrite(str(path), cv2.add(image, noise)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
 def _measure(folder: Path, workers: int) -> float:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,10 +14,11 @@ from numpy.typing import NDArray
 from edgekd.console import progress
 from edgekd.data.census import UNDIVIDED, UNKNOWN, SourceCensus, census, split_counts
 from edgekd.data.leaks import PRECEDENCE, Link, Reason, image_links
+from edgekd.data.parallel import in_processes
 from edgekd.data.signature import SIDE, signature
 from edgekd.data.source import DataSource
 from edgekd.data.table import Row, Split
-from edgekd.errors import DataError, ImageError
+from edgekd.errors import ImageError
 
 SCHEMA = "edgekd.audit/1"
 _TINY_PX, _SMALL_PX = 64, 224
@@ -120,7 +117,7 @@ def gather_facts(source: DataSource, rows: Sequence[Row], workers: int = 0) -> t
     chunks = [tuple(rows[begin : begin + _CHUNK]) for begin in range(0, len(rows), _CHUNK)]
     facts: list[ImageFacts] = []
     with progress(f"audit {source.name}", len(rows), "images") as advance:
-        for found in _results(partial(_inspect_rows, source), chunks, workers or os.cpu_count() or 1):
+        for found in in_processes(partial(_inspect_rows, source), chunks, workers=workers):
             facts += found
             advance(len(found), "")
     return tuple(facts)
@@ -153,22 +150,6 @@ def audit(
         counts=split_counts(rows),
         sources=census(rows, [None if one.error else f"{one.width}x{one.height}" for one in facts]),
     )
-
-
-def _results(
-    work: Callable[[tuple[Row, ...]], list[ImageFacts]], chunks: Sequence[tuple[Row, ...]], workers: int
-) -> Iterator[list[ImageFacts]]:
-    processes = min(workers, len(chunks))
-    if processes <= 1:
-        yield from map(work, chunks)
-        return
-    try:
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield from pool.map(work, chunks)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that reads images was killed (out of memory?); repeat with --workers 1"
-        ) from error
 
 
 def _inspect_rows(source: DataSource, rows: tuple[Row, ...]) -> list[ImageFacts]:

@@ -43,7 +43,10 @@ def experiment(quick: bool) -> Experiment:
         ),
         teach=TeachConfig(model=ModelConfig(width=1.0), fit=_fit(1 if quick else 8)),
         distill=DistillConfig(
-            model=ModelConfig(width=0.35), fit=_fit(1 if quick else 12), method=DistillMethod.HINTON
+            model=ModelConfig(width=0.35),
+            fit=_fit(1 if quick else 12),
+            method=DistillMethod.HINTON,
+            temperature=2.0,
         ),
         qat=QatConfig(
             fit=FitConfig(

@@ -96,8 +96,8 @@ def quantization_aware(core: tf_keras.Model, batches: Iterable[NDArray[np.uint8]
 def freeze_batch_norm(model: tf_keras.Model) -> None:
     """Let the quantized `model` train on the moving averages of its batch normalization, and keep them.
 
-    Training then sees the very network that is exported; scale and offset still learn. Call it before the
-    first training step.
+    Training then sees the very network that is exported. Scale and offset rest with the averages; kernels,
+    ranges and the head learn. Call it before the first training step.
     """
     _set_batch_norm_trainable(model, False)
 

@@ -84,11 +84,19 @@ def costs(
             axes.grid(visible=False, axis="y")
         for place, artefact in zip(places, artefacts, strict=True):
             if artefact.size_bytes is not None:
-                _bar(size, place, artefact.name, artefact.size_bytes / 1e6, tick=0, unit="MB")
+                told = words.megabytes(artefact.size_bytes)
+                _bar(size, place, artefact.name, artefact.size_bytes / 1e6, tick=0, told=told)
             timing = artefact.bench(threads)
             if timing is not None and timing.latency_ms is not None:
                 found = timing.latency_ms
-                _bar(latency, place, artefact.name, found.p50, tick=found.p90, unit="ms")
+                _bar(
+                    latency,
+                    place,
+                    artefact.name,
+                    found.p50,
+                    tick=found.p90,
+                    told=words.milliseconds(found.p50),
+                )
             if artefact.evaluation is not None:
                 _interval(sensitivity, place, artefact.name, artefact.evaluation.sensitivity)
         size.set_title("size of the file, MB (10⁶ bytes)")
@@ -99,13 +107,11 @@ def costs(
     return draw(paint, height_inches=1.4 + 1.05 * max(len(artefacts), 2) * 0.9 + 2.0)
 
 
-def _bar(axes: Any, place: float, name: str, value: float, *, tick: float, unit: str) -> None:
+def _bar(axes: Any, place: float, name: str, value: float, *, tick: float, told: str) -> None:
     axes.barh(place, value, height=0.55, color=colour(name), alpha=0.85)
     if tick:
         axes.plot([tick, tick], [place - 0.3, place + 0.3], color=colour(name), linewidth=2.2)
-    axes.annotate(
-        f"{value:.2f} {unit}", (max(value, tick), place), (6, 0), textcoords="offset points", va="center"
-    )
+    axes.annotate(told, (max(value, tick), place), (6, 0), textcoords="offset points", va="center")
     axes.set_xlim(0, max(axes.get_xlim()[1], max(value, tick) * 1.28))
 
 

@@ -6,7 +6,7 @@ from edgekd.config import VerifyConfig
 from edgekd.metrics.evaluation import EvaluationRecord
 from edgekd.report import figures, words
 from edgekd.report.blocks import Block, Cell, Figure, Prose, Section, Table, Tile, Tone, row
-from edgekd.report.records import Artefact, Records
+from edgekd.report.records import NETWORKS, Artefact, Records
 from edgekd_bench.record import BenchRecord
 from edgekd_converters.verdict import VerdictRecord
 
@@ -200,8 +200,8 @@ def _rule(config: VerifyConfig) -> Prose:
 def _verdict_table(judged: list[Artefact]) -> Table:
     first = next(artefact.verdict for artefact in judged if artefact.verdict)
     return Table(
-        caption=f"Differences are file − {first.reference}, {first.split} split, n = {first.n} images, "
-        f"{first.n_positive} malignant; intervals at {100 * first.confidence:g} %.",
+        caption=f"Differences are file − {NETWORKS.get(first.reference, first.reference)}, "
+        f"{first.split} split, n = {first.n} images, {first.n_positive} malignant; intervals at {100 * first.confidence:g} %.",
         columns=(
             *("file", "sensitivity", "lower bound", "McNemar p", "specificity", "McNemar p", "AUC"),
             *("lost / won", "malignant images needed", "verdict"),
@@ -237,7 +237,7 @@ def _parity_table(artefacts: tuple[Artefact, ...]) -> Table:
         rows=tuple(
             row(
                 artefact.name,
-                parity.twin,
+                NETWORKS.get(parity.twin, parity.twin),
                 words.whole(parity.n_images),
                 _difference(parity.mean_absolute_difference_logits, parity.mean_absolute_difference_steps),
                 _difference(parity.max_absolute_difference_logits, parity.max_absolute_difference_steps),

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 STATIONS = ("data", "teach", "distill", "qat", "export", "verify", "bench")
 INSPECT_SCHEMA = "edgekd.inspect/1"  # its module loads LiteRT, which a report does not need
-_NETWORKS = {"teach": "teacher", "distill": "float student", "qat": "quantization-aware student"}
+NETWORKS = {"teach": "teacher", "distill": "float student", "qat": "quantization-aware student"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def read_records(run: Path) -> Records:
     }
     dataset = reader.json("data/dataset.json", lambda plain: from_plain(DatasetRecord, plain, "dataset"))
     malignant = dataset.malignant if dataset else ()
-    trained = [station for station in expected_stations(experiment) if station in _NETWORKS]
+    trained = [station for station in expected_stations(experiment) if station in NETWORKS]
     return Records(
         experiment=experiment,
         steps=steps,
@@ -163,7 +163,7 @@ def _history(path: Path) -> tuple[Epoch, ...]:
 
 def _network(reader: _Reader, station: str, malignant: tuple[str, ...]) -> Network:
     return Network(
-        name=_NETWORKS[station],
+        name=NETWORKS[station],
         evaluation=reader.read(f"{station}/evaluation.json", read_evaluation),
         predictions=_predictions(reader, f"{station}/predictions.csv", malignant),
     )

@@ -11,15 +11,17 @@ from edgekd.report.blocks import Cell, Tone
 
 ABSENT = "–"
 _MINUS = "−"
+_HUGE = 1e4
 _SPACE = "\u00a0"  # a number stays on one line with its unit
 _TONES = {Verdict.PASSED: Tone.GOOD, Verdict.FAILED: Tone.BAD, Verdict.UNDECIDED: Tone.OPEN}
 
 
 def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
-    """`value` with `digits` decimals; a dash where there is none."""
+    """`value` with `digits` decimals (a huge one with its exponent); a dash where there is none."""
     if value is None:
         return ABSENT
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    kind = f".{digits}f" if abs(value) < _HUGE else ".2e"
+    text = f"{value:{'+' if signed else ''}{kind}}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", _MINUS)
@@ -67,7 +69,7 @@ def milliseconds(value: float | None) -> str:
     """A latency, three significant digits."""
     if value is None:
         return ABSENT
-    digits = 2 if value < 10 else 1 if value < 100 else 0
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f}{_SPACE}ms"
 
 

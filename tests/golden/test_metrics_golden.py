@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.card import OperatingPoint
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate, read_evaluation
 from edgekd.metrics.predictions import Predictions, read_predictions, write_predictions
 from edgekd.plain import to_plain, write_json
+from tolerances import EXACT_ARITHMETIC
 
 FOLDER = Path(__file__).parent / "metrics"
 MALIGNANT = ("mel", "bcc")

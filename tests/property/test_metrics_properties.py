@@ -9,7 +9,6 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.config import ThresholdRule
 from edgekd.metrics.calibration import (
@@ -31,6 +30,7 @@ from edgekd.metrics.ranking import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from tolerances import EXACT_ARITHMETIC
 
 QUARTERS = st.integers(-8, 8).map(lambda n: n / 4)
 SCORES = QUARTERS | st.floats(-50, 50)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
+
+import tolerances
 
 pytestmark = pytest.mark.tf
 few = settings(max_examples=25, deadline=None)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 from sklearn.linear_model import LogisticRegression
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.errors import DataError
 from edgekd.metrics.calibration import (
@@ -19,6 +18,7 @@ from edgekd.metrics.calibration import (
     reliability,
 )
 from edgekd.metrics.decision_curve import decision_curve, net_benefit
+from tolerances import EXACT_ARITHMETIC
 
 
 def two_groups() -> tuple[np.ndarray, np.ndarray]:

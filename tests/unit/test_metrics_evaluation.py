@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.card import OperatingPoint
 from edgekd.errors import DataError, UsageError
@@ -15,6 +14,7 @@ from edgekd.metrics.operating_point import Confusion
 from edgekd.metrics.predictions import Predictions
 from edgekd.metrics.subgroups import age_band, subgroups
 from edgekd.plain import from_plain, to_plain, write_json
+from tolerances import EXACT_ARITHMETIC
 
 POINT = OperatingPoint(rule="sensitivity_at_least(0.9)", threshold=0.0, fitted_on="validation")
 

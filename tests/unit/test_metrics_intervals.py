@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.errors import DataError
 from edgekd.metrics.intervals import (
@@ -13,6 +12,7 @@ from edgekd.metrics.intervals import (
     wilson,
 )
 from edgekd.metrics.ranking import delong, roc_auc_score
+from tolerances import EXACT_ARITHMETIC
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.config import ThresholdRule
 from edgekd.errors import DataError
@@ -13,6 +12,7 @@ from edgekd.metrics.operating_point import (
     fit_threshold,
     predictive_values,
 )
+from tolerances import EXACT_ARITHMETIC
 
 Y = np.array([0, 0, 0, 1, 0, 1, 1, 0, 1, 1], bool)
 S = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], float)

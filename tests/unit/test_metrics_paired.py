@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.errors import DataError
 from edgekd.metrics.paired import (
@@ -20,6 +19,7 @@ from edgekd.metrics.paired import (
     paired_difference,
     pairs,
 )
+from tolerances import EXACT_ARITHMETIC
 
 
 def counts(only_reference: int, only_candidate: int, n: int) -> Pairs:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.errors import DataError
 from edgekd.metrics.predictions import (
@@ -15,6 +14,7 @@ from edgekd.metrics.predictions import (
     read_predictions,
     write_predictions,
 )
+from tolerances import EXACT_ARITHMETIC
 
 
 def small(**changes: object) -> Predictions:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
-from tolerances import EXACT_ARITHMETIC
 
 from edgekd.errors import DataError
 from edgekd.metrics.ranking import (
@@ -13,6 +12,7 @@ from edgekd.metrics.ranking import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from tolerances import EXACT_ARITHMETIC
 
 Y = np.array([0, 0, 1, 1, 0, 1, 0, 1, 1, 0], bool)
 S = np.array([0.1, 0.4, 0.35, 0.8, 0.4, 0.9, 0.2, 0.4, 0.7, 0.7])

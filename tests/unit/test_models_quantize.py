@@ -13,7 +13,7 @@ from edgekd import lazy
 from edgekd.config import ModelConfig
 from edgekd.errors import ModelError
 from edgekd.models import catalogue
-from tolerances import QUANTIZED_OUTPUT_STEPS
+from tolerances import INT8_MEAN_STEPS, MENDED_CHANNEL, QUANTIZED_OUTPUT_STEPS
 
 pytestmark = pytest.mark.tf
 
@@ -150,9 +150,7 @@ def test_depthwise_kernels_have_one_scale_per_channel(interpreter: Any) -> None:
     assert len(set(kernel["quantization_parameters"]["scales"])) == 8
 
 
-def test_a_dead_channel_keeps_its_offset() -> None:
-    from edgekd.models.quantize import quantization_aware
-
+def _toy_with_dead_channels() -> Any:
     core = _toy()
     for name, channel in DEAD.items():
         layer, norm = core.get_layer(name), core.get_layer(f"{name}_norm")
@@ -161,14 +159,30 @@ def test_a_dead_channel_keeps_its_offset() -> None:
         kernel = layer.get_weights()[0]
         layer.set_weights([kernel * (alive if name == "a" else alive[:, None])])
         norm.beta.assign(np.where(alive, norm.beta, 2.5))
-    pixels = IMAGES.astype(np.float32)
-    copy = quantization_aware(core, [IMAGES])
+    return core
+
+
+def test_mending_dead_channels_changes_nothing() -> None:
+    from edgekd.models.quantize import _without_dead_kernels
+
+    core = _toy_with_dead_channels()
+    mended = _without_dead_kernels(core)
+    pixels = (IMAGES.astype(np.float32) - 128) / 127.5
+    np.testing.assert_allclose(mended(pixels), core(pixels), rtol=0, atol=MENDED_CHANNEL)
+    alive = [channel for channel in range(8) if channel != DEAD["a"]]
+    before, after = (model.get_layer("a").get_weights()[0] for model in (core, mended))
+    np.testing.assert_array_equal(after[..., alive], before[..., alive])
+    assert np.count_nonzero(after[..., DEAD["a"]]) == 1
+
+
+def test_a_dead_channel_keeps_its_offset_in_the_file() -> None:
+    from edgekd.models.quantize import quantization_aware
+
+    copy = quantization_aware(_toy_with_dead_channels(), [IMAGES])
     steps, scale = _steps(_interpreter(_convert(copy)), IMAGES)
-    expected = np.rint(copy(pixels, training=False).numpy() / scale)
-    assert np.abs(steps - expected).max() <= QUANTIZED_OUTPUT_STEPS
-    in_float = core((pixels - 128) / 127.5, training=False).numpy() / scale
-    # Each of the eight roundings on the way adds about half a step; a lost offset would add tens.
-    assert np.abs(expected - in_float).mean() < 4
+    expected = np.rint(copy(IMAGES.astype(np.float32), training=False).numpy() / scale)
+    # Lost, as the converter does it by default, the offset moves the outputs by six steps on average.
+    assert np.abs(steps - expected).mean() < INT8_MEAN_STEPS
 
 
 def test_ranges_start_where_the_float_model_lives(core: Any) -> None:
@@ -201,6 +215,7 @@ def test_frozen_statistics_stay_and_thaw_in_the_file(core: Any, tmp_path: Path) 
 
     model = quantize.quantization_aware(core, [IMAGES])
     quantize.freeze_batch_norm(model)
+    assert [weight.name for weight in model.trainable_weights if "norm" in weight.name] == []
     means = [weight.numpy() for weight in model.weights if "moving_" in weight.name]
     _train(model, 2)
     after = [weight.numpy() for weight in model.weights if "moving_" in weight.name]

@@ -19,6 +19,7 @@ from edgekd.report.blocks import Tone
         (-0.0001, True, "0.000"),
         (0.0, True, "0.000"),
         (None, False, "–"),
+        (4052381.19, True, "+4.05e+06"),
     ],
 )
 def test_number(value: float | None, signed: bool, text: str) -> None:
@@ -37,7 +38,8 @@ def test_estimate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.6234, "1.62 ms"), (16.234, "16.2 ms"), (162.34, "162 ms"), (None, "–")]
+    ("value", "text"),
+    [(0.0421, "0.042 ms"), (1.6234, "1.62 ms"), (16.234, "16.2 ms"), (162.34, "162 ms"), (None, "–")],
 )
 def test_milliseconds(value: float | None, text: str) -> None:
     assert words.milliseconds(value).replace("\u00a0", " ") == text

@@ -8,13 +8,13 @@ import zipfile
 
 import numpy as np
 import pytest
-import tolerances
-from training_data import PX, write_dataset
 
+import tolerances
 from edgekd.config import FitConfig
 from edgekd.errors import ContractError
 from edgekd.metrics.predictions import malignancy_score
 from edgekd.metrics.ranking import roc_auc_score
+from training_data import PX, write_dataset
 
 pytestmark = pytest.mark.tf
 

@@ -8,7 +8,6 @@ import logging
 
 import numpy as np
 import pytest
-from training_data import write_dataset
 
 from edgekd.config import (
     DistillConfig,
@@ -26,6 +25,7 @@ from edgekd.metrics.evaluation import read_evaluation
 from edgekd.metrics.operating_point import fit_threshold
 from edgekd.metrics.predictions import read_predictions
 from edgekd.plain import file_digest
+from training_data import write_dataset
 
 pytestmark = pytest.mark.tf
 

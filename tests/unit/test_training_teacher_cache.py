@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_data import PX, write_dataset
 
 from edgekd.config import AugmentConfig, FitConfig
 from edgekd.data.batches import Batches, draws
@@ -15,6 +14,7 @@ from edgekd.errors import ModelError
 from edgekd.plain import file_digest
 from edgekd.training import teacher_cache
 from edgekd.training.teacher_cache import ask_teacher, schedule_pairs
+from training_data import PX, write_dataset
 
 CONFIG = FitConfig(epochs=3, batch_size=8)
 VARIANTS = 2
