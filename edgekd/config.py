@@ -234,7 +234,8 @@ class DistillConfig:
 
     loss = (1 − `teacher_weight`) · supervised + `teacher_weight` · distillation. `variants` is the number
     of stored augmentations per image. `alpha` and `beta` weigh the two terms of DKD (target, non-target)
-    and of DIST (between, within classes).
+    and of DIST (between, within classes). `seed` is added to the experiment's, for
+    several students of one teacher.
     """
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=0.35))
@@ -248,6 +249,7 @@ class DistillConfig:
     alpha: float = 1.0
     beta: float = 1.0
     variants: int = 8
+    seed: int = 0
 
     def __post_init__(self) -> None:
         _require(self.temperature > 0, f"distill.temperature is {self.temperature}, expected more than 0")

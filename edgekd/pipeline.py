@@ -205,7 +205,7 @@ def _config(experiment: Experiment, station: Station) -> dict[str, Any]:
         config["model"]["weights"] = "file"
     if station in (Station.TEACH, Station.DISTILL, Station.QAT):
         config["verify"] = to_plain(experiment.verify)
-    return {"seed": experiment.seed, **config}
+    return {**config, "seed": experiment.seed + config.get("seed", 0)}
 
 
 def _facts(experiment: Experiment, station: Station) -> dict[str, str]:
@@ -255,7 +255,7 @@ def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, f
         teacher=run.folder("teach") if experiment.distill.method is not DistillMethod.NONE else None,
         config=experiment.distill,
         verify=experiment.verify,
-        seed=experiment.seed,
+        seed=experiment.seed + experiment.distill.seed,
         out=out,
     )
 
@@ -288,6 +288,7 @@ def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, fl
         config=experiment.export,
         seed=experiment.seed,
         out=out,
+        name=experiment.name,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -32,12 +33,9 @@ def audit(
     from edgekd.data.detect import detect_kind, open_folder
 
     sources = [open_folder(root, detect_kind(root, kind), DataConfig.malignant) for root in data]
-    rows, facts = [], []
-    for source in sources:
-        found = source.rows()
-        rows += found
-        facts += gather_facts(source, found, workers=workers)
-    record = examine(rows, facts)
+    rows = [source.rows() for source in sources]
+    facts = [gather_facts(source, part, workers) for source, part in zip(sources, rows, strict=True)]
+    record = examine(list(chain(*rows)), list(chain(*facts)))
     if as_json:
         console.emit_json(record)
         return

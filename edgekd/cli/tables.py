@@ -61,8 +61,9 @@ def artefacts(run: Run) -> list[dict[str, Any]]:
 
 def _emit_files(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
     first = files[0]["evaluation"]
+    engine = first["engine"]
     title = (
-        f"{run.root}: test split, n = {first['n']}, {first['n_positive']} malignant, {first['engine']}; "
+        f"{run.root}: test split, n = {first['n']}, {first['n_positive']} malignant, {engine['name']} {engine['version']} ({engine['kernels']}); "
         "95 % intervals; latency p50 in ms by threads"
     )
     columns = (

@@ -201,7 +201,8 @@ def _verdict_table(judged: list[Artefact]) -> Table:
     first = next(artefact.verdict for artefact in judged if artefact.verdict)
     return Table(
         caption=f"Differences are file − {NETWORKS.get(first.reference, first.reference)}, "
-        f"{first.split} split, n = {first.n} images, {first.n_positive} malignant; intervals at {100 * first.confidence:g} %.",
+        f"{first.split} split, n = {first.n} images, {first.n_positive} malignant; "
+        f"intervals at {100 * first.confidence:g} %.",
         columns=(
             *("file", "sensitivity", "lower bound", "McNemar p", "specificity", "McNemar p", "AUC"),
             *("lost / won", "malignant images needed", "verdict"),
