@@ -13,10 +13,10 @@ quickstart: $(READY)  ## the whole line on generated lesions
 	$(BIN)/edgekd run quickstart
 
 test: $(READY)  ## what every change must pass
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY)  ## the slow tests too
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)  ## style, types, import order, lock file
 	$(BIN)/ruff format --check .

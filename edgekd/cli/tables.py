@@ -63,8 +63,8 @@ def _emit_files(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
     first = files[0]["evaluation"]
     engine = first["engine"]
     title = (
-        f"{run.root}: test split, n = {first['n']}, {first['n_positive']} malignant, {engine['name']} {engine['version']} ({engine['kernels']}); "
-        "95 % intervals; latency p50 in ms by threads"
+        f"{run.root}: test split, n = {first['n']}, {first['n_positive']} malignant; 95 % intervals; "
+        f"{engine['name']} {engine['version']} ({engine['kernels']}); latency p50 in ms by threads"
     )
     columns = (
         "file",
