@@ -45,17 +45,18 @@ def load(
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
     settings: Sequence[str] = (),
+    quick: bool = False,
 ) -> Data:
     """Prepared images in the run folder `out`.
 
     `source` is the name of an experiment (`data_root` is then the folder of its data set) or a folder of
     labelled images. `settings` are those of `--set`, e.g. `["teach.fit.epochs=3"]`; `weights` a folder of
-    ImageNet backbones.
+    ImageNet backbones; `quick` shrinks an experiment as `--quick` does.
 
     Raises:
         UsageError, MissingError: as `edgekd run`.
     """
-    experiment = _experiment(source)
+    experiment = _experiment(source, quick=quick)
     experiment = apply_settings(experiment, settings)
     experiment = locate_data(experiment, Path(data_root) if data_root else None)
     experiment = locate_weights(experiment, Path(weights) if weights else None)
@@ -65,9 +66,9 @@ def load(
     return data
 
 
-def _experiment(source: str | Path) -> Experiment:
+def _experiment(source: str | Path, *, quick: bool) -> Experiment:
     if str(source) in EXPERIMENTS:
-        return load_experiment(str(source))
+        return load_experiment(str(source), quick=quick)
     root = Path(source)
     kind = detect_kind(root)
     name = root.resolve().stem

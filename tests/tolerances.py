@@ -57,8 +57,8 @@ HUE_TURN_RELATIVE = 2.0
 # imaging: a square of 30 of 100 pixels clipped at the edge, its centre rounded to a pixel: one row of 30.
 SQUARE_ROUNDING = 0.003
 
-# Input scaling: |x| ≤ 4.4 before and after the offset, where float32 steps are 4.8e-7; a product and a sum round
-# to half a step each, in the network and in Keras' own function.
+# Input scaling: |x| ≤ 4.4 before and after the offset, where float32 steps are 4.8e-7; a product and a sum
+# round to half a step each, in the network and in Keras' own function.
 SCALING_ABSOLUTE = 1e-6
 
 # Int8 file against the fake-quantized Keras model, in steps of the output: they add in different orders, so

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_students
-from tolerances import FLOAT_KERNELS_RELATIVE
 
+import tiny_students
 from edgekd.errors import ModelError
 from edgekd.runtimes.base import Runtime
+from tolerances import FLOAT_KERNELS_RELATIVE
 
 pytestmark = pytest.mark.tf
 
@@ -31,9 +31,8 @@ def expected(images) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory) -> Path:
-    from edgekd_converters.tflite import convert
-
     from edgekd.config import Precision
+    from edgekd_converters.tflite import convert
 
     path = tmp_path_factory.mktemp("runtimes") / "model.tflite"
     path.write_bytes(convert(tiny_students.student(), Precision.FP32))

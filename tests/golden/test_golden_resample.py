@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from imaging_reference import PICTURES, coefficients
 from numpy.typing import NDArray
 
 from edgekd.imaging.resample import prepare, resize
 from edgekd.plain import write_json
+from imaging_reference import PICTURES, coefficients
 
 FILE = Path(__file__).parent / "resample" / "vectors.json"
 SMALL = 600  # outputs up to this many bytes are written out in full, the others as sha256

@@ -16,14 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekd import api
 from edgekd.data.dataset import open_dataset
 from edgekd.imaging.opencv import cv2
 from edgekd.metrics.ranking import roc_auc_score
+from edgekd.runtimes.litert import LitertRuntime
+from tolerances import FLOAT_KERNELS_RELATIVE
 
 pytestmark = pytest.mark.tf
 
-SMALL = ["--quick", "--set", "export.precisions=fp32,int8", "--set", "bench.threads=1"]
-SMALL += ["--set", "bench.rounds=1", "--set", "data.sources.synthetic.count=200"]
+SETTINGS = ["export.precisions=fp32,int8", "bench.threads=1", "bench.rounds=1"]
+SETTINGS += ["data.sources.synthetic.count=200"]
+SMALL = ["--quick", *(part for setting in SETTINGS for part in ("--set", setting))]
 MADE_FROM_SEED = ("data", "teach", "distill", "qat", "export", "verify")
 
 
@@ -175,6 +179,33 @@ def test_compare_pairs_two_stations(line: Path) -> None:
     verdict = json.loads((line / "verify" / "int8" / "verdict.json").read_text())
     assert found["calls"]["sensitivity"] == verdict["sensitivity_difference"]
     assert found["n"] == verdict["n"]
+
+
+def test_seven_lines_of_python_find_what_the_command_made(copy: Path) -> None:
+    wanted = outputs(copy, (*MADE_FROM_SEED, "bench"))
+    data = api.load("quickstart", out=copy, settings=SETTINGS, quick=True)
+    teacher = api.teach(data)
+    student = api.distill(data, teacher)
+    quantized = api.qat(data, student)
+    files = api.export(data, student, quantized)
+    verdicts = api.verify(data, files)
+    records = api.bench(data, files)
+    assert outputs(copy, (*MADE_FROM_SEED, "bench")) == wanted
+    assert verdicts["int8"]["candidate"] == "int8"
+    assert records["int8"][0]["status"] == "ok"
+
+
+def test_a_model_trained_elsewhere_takes_the_place_of_the_student(copy: Path) -> None:
+    data = api.load("quickstart", out=copy, settings=SETTINGS, quick=True)
+    student = api.distill(data)
+    student.layers[-1].set_weights([weight * 2 for weight in student.layers[-1].get_weights()])
+    files = api.export(data, student)
+    assert set(files) == {"fp32"}
+    runtime = LitertRuntime(files["fp32"])
+    images = data.dataset.test.images.read(np.arange(8))
+    expected = student(images.astype(np.float32), training=False).numpy()
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(runtime.logits(images), expected, atol=FLOAT_KERNELS_RELATIVE * scale)
 
 
 def test_a_run_in_use_refuses_a_second(tmp_path: Path) -> None:

@@ -5,16 +5,16 @@ from functools import cache
 
 import numpy as np
 import pytest
-from edgekd_converters import inspect as inspect_module
-from edgekd_converters.inspect import inspect_tflite
-from edgekd_converters.metadata import embed_card, find_card, open_model, read_card, strip_card
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_tflite import average_pool
 
 from edgekd.card import METADATA_NAME, ModelCard, OperatingPoint
 from edgekd.errors import ModelError, UsageError
 from edgekd.runtimes.litert import LitertRuntime
+from edgekd_converters import inspect as inspect_module
+from edgekd_converters.inspect import inspect_tflite
+from edgekd_converters.metadata import embed_card, find_card, open_model, read_card, strip_card
+from tiny_tflite import average_pool
 
 CARD = ModelCard(name="m", precision="int8", input_px=8, labels=("mel", "nv"), malignant=("mel",))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imaging_files import encoded, turned
 
 from edgekd.errors import ImageError
 from edgekd.imaging.decode import MAX_PIXELS, decode
+from imaging_files import encoded, turned
 
 FILES = {
     "jpeg": turned("JPEG", 6),

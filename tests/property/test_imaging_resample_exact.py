@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from imaging_reference import coefficients, noise
-from imaging_reference import resize as slow_resize
 
 from edgekd.imaging.resample import MAX_SIDE, resize
+from imaging_reference import coefficients, noise
+from imaging_reference import resize as slow_resize
 
 sides = st.integers(1, 40)
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from edgekd_converters import inspect as inspect_module
-from edgekd_converters.inspect import Inspection, Operator, inspect_tflite
-from edgekd_converters.metadata import embed_card
-from tiny_tflite import average_pool
 
 from edgekd.card import ModelCard
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest, from_plain, to_plain
+from edgekd_converters import inspect as inspect_module
+from edgekd_converters.inspect import Inspection, Operator, inspect_tflite
+from edgekd_converters.metadata import embed_card
+from tiny_tflite import average_pool
 
 CARD = ModelCard(name="m", precision="int8", input_px=8, labels=("mel", "nv"), malignant=("mel",))
 

@@ -4,19 +4,19 @@ import stat
 
 import numpy as np
 import pytest
+
 import tiny_students
+from edgekd.card import read_card
+from edgekd.config import ExportConfig, Precision
+from edgekd.errors import ModelError, UsageError
+from edgekd.plain import write_json
+from edgekd.runtimes.litert import KERNELS, LitertRuntime
 from edgekd_converters import worker
 from edgekd_converters.export import export, export_file, model_file
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import find_card, strip_card
 from tiny_dataset import CLASSES, prepare
 from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
-
-from edgekd.card import read_card
-from edgekd.config import ExportConfig, Precision
-from edgekd.errors import ModelError, UsageError
-from edgekd.plain import write_json
-from edgekd.runtimes.litert import KERNELS, LitertRuntime
 
 FLOATS = (Precision.FP32, Precision.FP16, Precision.DYNAMIC)
 
@@ -30,9 +30,8 @@ def images():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Every precision converted here, in this process."""
-    from edgekd_converters.tflite import convert
-
     from edgekd.models.catalogue import core
+    from edgekd_converters.tflite import convert
 
     folder = tmp_path_factory.mktemp("files")
     models = {precision: tiny_students.student() for precision in FLOATS}
@@ -125,9 +124,8 @@ def test_a_second_conversion_makes_the_same_bytes(files, precision):
 
 @pytest.mark.tf
 def test_weights_that_are_not_finite_are_refused():
-    from edgekd_converters.tflite import convert
-
     from edgekd import lazy
+    from edgekd_converters.tflite import convert
 
     model = lazy.keras().models.clone_model(tiny_students.student())
     weights = model.get_weights()

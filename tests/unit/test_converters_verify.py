@@ -6,12 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgekd_converters.export import write_exported
-from edgekd_converters.metadata import read_card as read_embedded_card
-from edgekd_converters.verdict import ParityRecord, VerdictRecord, judge, measure_parity
-from edgekd_converters.verify import verify
-from tiny_dataset import CLASSES, COUNT, PX, prepare
-from tiny_tflite import average_pool
 
 from edgekd.card import ModelCard, OperatingPoint, read_card
 from edgekd.config import Precision, VerifyConfig
@@ -21,6 +15,12 @@ from edgekd.metrics.evaluation import evaluate, read_evaluation
 from edgekd.metrics.paired import Verdict
 from edgekd.metrics.predictions import Predictions, read_predictions, write_predictions
 from edgekd.plain import file_digest, from_plain, write_json, write_text
+from edgekd_converters.export import write_exported
+from edgekd_converters.metadata import read_card as read_embedded_card
+from edgekd_converters.verdict import ParityRecord, VerdictRecord, judge, measure_parity
+from edgekd_converters.verify import verify
+from tiny_dataset import CLASSES, COUNT, PX, prepare
+from tiny_tflite import average_pool
 
 CONFIG = VerifyConfig(margin=0.2, parity_images=20)
 

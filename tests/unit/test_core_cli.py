@@ -40,8 +40,10 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["run", "data inspect", "data audit", "data prepare", "teach", "distill", "qat", "export", "verify"]
-    + ["bench", "report", "evaluate", "predict", "show", "compare", "doctor"],
+    [
+        *("run", "data inspect", "data audit", "data prepare", "teach", "distill", "qat", "export", "verify"),
+        *("bench", "report", "evaluate", "predict", "show", "compare", "doctor"),
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb: str, tmp_path: Path) -> None:
     done = edgekd(*verb.split(), "--help", cwd=tmp_path)

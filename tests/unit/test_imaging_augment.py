@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from imaging_reference import noise
 from numpy.typing import NDArray
-from tolerances import COLOUR_MAP, HUE_TURN_RELATIVE, SQUARE_ROUNDING
 
 from edgekd.config import AugmentConfig
 from edgekd.errors import UsageError
 from edgekd.imaging.augment import augment, centre_view
 from edgekd.imaging.opencv import cv2
 from edgekd.imaging.resample import resize
+from imaging_reference import noise
+from tolerances import COLOUR_MAP, HUE_TURN_RELATIVE, SQUARE_ROUNDING
 
 OFF = {
     "crop_scale_min": 1.0,

@@ -12,14 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from imaging_files import HEIGHT, WIDTH, encoded, picture, pillow, png, png_chunk, saved, turned
 from numpy.typing import NDArray
 from PIL import Image
-from tolerances import CMYK_AGAINST_PILLOW
 
 from edgekd.errors import ImageError
 from edgekd.imaging import decode as module
 from edgekd.imaging.decode import MAX_BYTES, MAX_PIXELS, decode, read_image
+from imaging_files import HEIGHT, WIDTH, encoded, picture, pillow, png, png_chunk, saved, turned
+from tolerances import CMYK_AGAINST_PILLOW
 
 KINDS = ["JPEG", "PNG", "BMP", "WEBP", "TIFF"]
 
@@ -318,7 +318,7 @@ def test_a_failing_allocation_is_an_image_error(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_error_survives_a_process_boundary() -> None:
-    error = pickle.loads(pickle.dumps(ImageError(Path("x.jpg"), "torn")))  # noqa: S301
+    error = pickle.loads(pickle.dumps(ImageError(Path("x.jpg"), "torn")))
     assert (error.path, error.reason, str(error)) == ("x.jpg", "torn", "x.jpg: torn")
 
 

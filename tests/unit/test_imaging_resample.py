@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imaging_reference import noise
-from imaging_reference import resize as slow_resize
 from numpy.typing import NDArray
 from PIL import Image
-from tolerances import RESIZE_AGAINST_PILLOW, RESIZE_AGAINST_PILLOW_ON_PHOTOGRAPHS
 
 from edgekd.card import PIXEL_RULE
 from edgekd.errors import UsageError
 from edgekd.imaging import resample
 from edgekd.imaging.decode import read_image
 from edgekd.imaging.resample import MAX_SIDE, centre_square, prepare, resize
+from imaging_reference import noise
+from imaging_reference import resize as slow_resize
+from tolerances import RESIZE_AGAINST_PILLOW, RESIZE_AGAINST_PILLOW_ON_PHOTOGRAPHS
 
 
 def _pillow(image: NDArray[np.uint8], px: int) -> NDArray[np.int64]:

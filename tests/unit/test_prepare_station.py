@@ -186,7 +186,7 @@ def test_a_kill_at_any_moment_changes_nothing(pictures: Path, tmp_path: Path) ->
     seconds = time.monotonic() - began
     chance = np.random.default_rng(3)
     killed = 0
-    for _ in range(8):
+    for _ in range(6):
         process = _process(pictures, out)
         process.join(timeout=seconds * chance.random())
         process.kill()

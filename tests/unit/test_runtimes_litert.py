@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_tflite import average_pool
 
 from edgekd.errors import ModelError, UnknownNameError
 from edgekd.runtimes import probe as probe_module
@@ -15,6 +14,7 @@ from edgekd.runtimes.base import isa
 from edgekd.runtimes.litert import KERNELS, LitertRuntime
 from edgekd.runtimes.predict import predict
 from edgekd.runtimes.probe import probe
+from tiny_tflite import average_pool
 
 PX = 8
 

@@ -143,7 +143,7 @@ class TestSource:
         image = reader.image(row)
         assert image.shape == (48, 48, 3)
         np.testing.assert_array_equal(image, source().image(row))
-        np.testing.assert_array_equal(image, pickle.loads(pickle.dumps(reader)).image(row))  # noqa: S301
+        np.testing.assert_array_equal(image, pickle.loads(pickle.dumps(reader)).image(row))
 
     def test_two_sources_of_one_experiment_differ(self) -> None:
         ours, theirs = source(name="a"), source(name="b")
