@@ -11,9 +11,9 @@ Of each field the first of these columns with a value counts:
     sex        sex, gender
     site       site, localization, anatom_site_general, anatom_site_general_challenge
 
-Paths are relative to the table's folder, or absolute. Without a path the image is looked for by its id in the
-table's folder and the folders in it. With a diagnosis *and* a malignant column, the second is used where the
-diagnosis is empty or no diagnosis edgekd knows, and must agree with it elsewhere.
+Paths are relative to the table's folder, or absolute. Without a path the image is looked for by its id (with
+or without extension) in the table's folder and the folders in it. With a diagnosis *and* a malignant column,
+the second is used where the diagnosis is empty or unknown to edgekd, and must agree with it elsewhere.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class CsvSource(FileSource):
         for folder in ["", *folders]:
             for name in list_folder(self.root / folder)[1]:
                 path = f"{folder}/{name}" if folder else name
-                places.setdefault(name.rpartition(".")[0], []).append(path)
+                for image_id in (name, name.rpartition(".")[0]):
+                    places.setdefault(image_id, []).append(path)
         return places
 
     def _row(self, record: Record, path: str) -> Row:

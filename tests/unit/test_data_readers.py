@@ -233,6 +233,12 @@ def test_csv_of_isic_2020(tmp_path: Path) -> None:
     assert [row.path for row in rows] == ["train/i1.jpg", "train/i2.jpg", "train/i3.jpg"]
 
 
+def test_csv_whose_ids_are_file_names(tmp_path: Path) -> None:
+    touch(tmp_path, "im/i1.jpg")
+    (only,) = source(SourceKind.CSV, table(tmp_path, "image,dx\ni1.jpg,nv\n")).rows()
+    assert (only.image_id, only.path) == ("i1.jpg", "im/i1.jpg")
+
+
 def test_csv_with_paths_only(tmp_path: Path) -> None:
     touch(tmp_path, "x/1.jpg", "y/1.jpg")
     away = tmp_path / "y" / "1.jpg"
