@@ -1,9 +1,11 @@
 """The whole line on generated lesions: does everything work here, and what comes out?
 
-Purpose   a first look, and the end-to-end test. Needs no data, no weights and no network.
+Purpose   a first look, and the end-to-end test. Needs no data, no weights and no network. Both networks are
+          DSNets, which learn from nothing in minutes.
 Command   edgekd run quickstart                    (or: make quickstart)
-Time      under 5 minutes on 2 cores, under 4 GiB
-Expect    a table of four files, the int8 one a quarter of the float one, and a report page.
+Time      about 3 minutes on 2 cores, under 2 GiB
+Expect    a table of four files with a test AUC near 0.77, the int8 one less than a third of the float one in
+          size, and a report page.
           The lesions are drawn by a program: the figures say nothing about skin.
 """
 
@@ -23,17 +25,17 @@ from edgekd.config import (
     VerifyConfig,
 )
 
-_AUGMENT = AugmentConfig(crop_scale_min=0.7, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.01)
+_AUGMENT = AugmentConfig(crop_scale_min=0.8, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.01)
 
 
 def experiment(quick: bool) -> Experiment:
     """The quickstart; `quick` is a line of seconds on tiny networks, for tests."""
-    epochs = 2 if quick else 8
     fit = FitConfig(
-        epochs=epochs,
+        epochs=2 if quick else 14,
+        batch_size=16,
         learning_rate=2e-3,
-        average_decay=0.95,
-        batch_norm_momentum=0.9,
+        average_decay=0.98,
+        label_smoothing=0.0,
         augment=_AUGMENT,
     )
     return Experiment(
@@ -44,23 +46,23 @@ def experiment(quick: bool) -> Experiment:
                     name="synthetic",
                     kind=SourceKind.SYNTHETIC,
                     count=400 if quick else 2400,
-                    image_px=64 if quick else 112,
+                    image_px=56 if quick else 72,
                 ),
             ),
             malignant=("mel",),
-            input_px=48 if quick else 96,
-            train_px=56 if quick else 112,
+            input_px=48 if quick else 64,
+            train_px=56 if quick else 72,
             validation_fraction=0.2,
             test_fraction=0.25,
         ),
-        teach=TeachConfig(model=_model(0.35 if quick else 0.5), fit=fit),
-        distill=DistillConfig(model=_model(0.1 if quick else 0.35), fit=fit, variants=4),
+        teach=TeachConfig(model=_model(0.5 if quick else 1.0), fit=fit),
+        distill=DistillConfig(model=_model(0.25 if quick else 0.5), fit=fit, variants=4),
         qat=QatConfig(
             fit=FitConfig(
                 epochs=1 if quick else 2,
                 learning_rate=2e-4,
                 warmup_epochs=0.2,
-                batch_norm_momentum=0.9,
+                label_smoothing=0.0,
                 augment=_AUGMENT,
             )
         ),
@@ -69,4 +71,4 @@ def experiment(quick: bool) -> Experiment:
 
 
 def _model(width: float) -> ModelConfig:
-    return ModelConfig(name="mobilenet_v2", width=width, weights="none", dropout=0.1)
+    return ModelConfig(name="dsnet", width=width, weights="none", dropout=0.25)
