@@ -54,6 +54,7 @@ app = typer.Typer(
     help="Put a lesion classifier on a phone and prove what it lost on the way.",
     epilog=_EPILOG,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # loading rich takes longer than everything else in --help
 )
 
 
@@ -74,7 +75,13 @@ def _root(
     del version
 
 
-data = typer.Typer(name="data", cls=_Group, no_args_is_help=True, help="Look at, check and prepare images.")
+data = typer.Typer(
+    name="data",
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at, check and prepare images.",
+)
 data.command("inspect")(inspect.inspect)
 data.command("prepare")(stations.prepare)
 data.command("audit")(audit.audit)
