@@ -33,6 +33,9 @@ Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 _FREQUENCIES = 8
+_STEP = np.arange(_FREQUENCIES)
+_RADIUS = np.hypot(_STEP[:, None], _STEP[None])
+_USED = (_RADIUS > 0) & (_RADIUS < _FREQUENCIES)
 _ALIKE = 0.83
 _VERY_ALIKE = 0.95
 _NEAREST, _NEAREST_VERY_ALIKE = 3, 8
@@ -85,11 +88,20 @@ def near_pairs(signatures: NDArray[np.uint8], ids: Sequence[str]) -> tuple[NearP
 
 
 def _verified(grey: Grey) -> Iterator[tuple[int, int, float]]:
-    views = np.concatenate([_features(_zoom(grey, margin)) for margin in _MARGINS])
-    for turned, fixed, view in _candidates(views):
+    for turned, fixed, view in _candidates(_views(grey)):
         value = agreement(grey[fixed], turn(grey[turned], view % 8))
         if value >= SAME_PICTURE:
             yield turned, fixed, value
+
+
+def _views(grey: Grey) -> Floats:
+    """The features of every zoom and orientation, float32 [views, n, features]."""
+    views = np.empty((8 * len(_MARGINS), len(grey), _USED.sum()), np.float32)
+    for begin in range(0, len(grey), _BLOCK):  # so that nothing but the features grows with n
+        part = slice(begin, begin + _BLOCK)
+        for number, margin in enumerate(_MARGINS):
+            views[8 * number : 8 * number + 8, part] = _features(_zoom(grey[part], margin))
+    return views
 
 
 def turn(image: Grey, orientation: int) -> Grey:
@@ -160,15 +172,12 @@ def _zoom(grey: Grey, margin: int) -> Grey:
 
 def _features(grey: Grey) -> Floats:
     """The whitened low frequencies of the eight orientations, unit vectors float32 [8, n, 55]."""
-    step = np.arange(_FREQUENCIES)
-    radius = np.hypot(step[:, None], step[None])
-    used = (radius > 0) & (radius < _FREQUENCIES)
     # The amplitude falls as radius^-1.2; lesions lie in the middle, which doubles the even-even ones.
-    even = (step[:, None] % 2 == 0) & (step[None] % 2 == 0)
-    weight = (radius**1.2 * np.where(even, 0.5, 1.0)).astype(np.float32)
+    even = (_STEP[:, None] % 2 == 0) & (_STEP[None] % 2 == 0)
+    weight = (_RADIUS**1.2 * np.where(even, 0.5, 1.0)).astype(np.float32)
     spectrum = cast("Floats", fft.dctn(grey.astype(np.float32), axes=(1, 2), norm="ortho"))
     low = spectrum[:, :_FREQUENCIES, :_FREQUENCIES] * weight
-    turned = (_turn_spectrum(low, orientation)[:, used] for orientation in range(8))
+    turned = (_turn_spectrum(low, orientation)[:, _USED] for orientation in range(8))
     features = np.stack(list(turned))
     length = np.linalg.norm(features, axis=2, keepdims=True)
     return cast("Floats", features / np.maximum(length, 1e-3))
@@ -202,7 +211,13 @@ def _compared(features: Floats) -> Iterator[_Found]:
     cells = 1 if n <= _ONE_CELL else round(n**0.5)
     pivots = upright[np.linspace(0, n - 1, cells).astype(np.int64)]
     home = np.argmax(upright @ pivots.T, axis=1)
-    visits = np.concatenate([_closest(view @ pivots.T, min(_PROBES, cells)) for view in features])
+    every = features.reshape(-1, features.shape[2])
+    visits = np.concatenate(
+        [
+            _closest(every[begin : begin + _BLOCK] @ pivots.T, min(_PROBES, cells))
+            for begin in range(0, len(every), _BLOCK)
+        ]
+    )
     for cell in range(cells):
         members = np.nonzero(home == cell)[0]
         queries = np.nonzero((visits == cell).any(axis=1))[0]
