@@ -12,7 +12,6 @@ from edgekd.console import log
 from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageError
 from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
 from edgekd.runs import Finding, Run, State, Step
-from edgekd.settings import apply_settings
 
 
 class Station(enum.StrEnum):
@@ -187,11 +186,6 @@ def require_passed(records: Mapping[Station, Mapping[str, Any]]) -> None:
             "%d artefact(s) undecided: too few positives to show non-inferiority, see the report",
             metrics["undecided"],
         )
-
-
-def configured(experiment: Experiment, settings: Sequence[str]) -> Experiment:
-    """`experiment` with `--set` applied."""
-    return apply_settings(experiment, settings)
 
 
 def _config(experiment: Experiment, station: Station) -> dict[str, Any]:

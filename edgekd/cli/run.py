@@ -15,6 +15,7 @@ from edgekd.config import IMAGENET, Experiment, ModelConfig
 from edgekd.experiments import load_experiment
 from edgekd.locate import locate_data, locate_weights
 from edgekd.runs import Run
+from edgekd.settings import apply_settings
 
 
 def run(
@@ -65,7 +66,7 @@ def _resolve(
     experiment = load_experiment(name, quick=quick)
     if (folder.root / "experiment.json").is_file():
         experiment = _with_known_places(experiment, pipeline.open_experiment(folder))
-    experiment = pipeline.configured(experiment, settings)
+    experiment = apply_settings(experiment, settings)
     return locate_weights(locate_data(experiment, data_root), weights)
 
 

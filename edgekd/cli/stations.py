@@ -11,13 +11,14 @@ from edgekd.cli.options import Force, Json, Quiet, RunFolder, Settings, Verbose
 from edgekd.locate import locate_data, locate_weights
 from edgekd.pipeline import Station
 from edgekd.runs import require_run
+from edgekd.settings import apply_settings
 
 
 def make_station(root: Path, station: Station, settings: list[str], *, force: bool, as_json: bool) -> None:
     """Make `station` in the run folder `root`, what is missing upstream first, and show the result."""
     run = require_run(root)
     with run.locked():
-        experiment = pipeline.configured(pipeline.open_experiment(run), settings)
+        experiment = apply_settings(pipeline.open_experiment(run), settings)
         experiment = locate_weights(locate_data(experiment, None), None)
         records = pipeline.make(run, experiment, station, force=force)
     tables.show_result(run, records, as_json=as_json)
