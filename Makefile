@@ -32,7 +32,7 @@ format: $(READY)
 env: $(READY)
 
 $(READY): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked --python $(PYTHON) --extra train --extra report
+	$(UV) sync --locked --python $(PYTHON) --extra train --extra report --extra coreml
 	touch $@
 
 .uv/bin/uv:

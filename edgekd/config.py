@@ -42,12 +42,24 @@ class DistillMethod(enum.StrEnum):
 
 
 class Precision(enum.StrEnum):
-    """The TFLite files: float, half, 8-bit weights, all 8-bit."""
+    """The artefacts, each named by what its weights and arithmetic became.
+
+    TFLite: float, half, 8-bit weights, all 8-bit from quantization-aware training, the same from calibration
+    alone (post-training quantization), with some layers left in float, and 16-bit activations on 8-bit
+    weights. Core ML packages: float, half, 8-bit weights, weights from a palette of 16 values.
+    """
 
     FP32 = "fp32"
     FP16 = "fp16"
     DYNAMIC = "dynamic"
     INT8 = "int8"
+    INT8_PTQ = "int8-ptq"
+    INT8_MIXED = "int8-mixed"
+    INT16X8 = "int16x8"
+    COREML_FP32 = "coreml-fp32"
+    COREML_FP16 = "coreml-fp16"
+    COREML_INT8 = "coreml-int8"
+    COREML_PAL4 = "coreml-pal4"
 
 
 class ThresholdRule(enum.StrEnum):
@@ -280,7 +292,7 @@ class QatConfig:
 class ExportConfig:
     """Which files are made."""
 
-    precisions: tuple[Precision, ...] = tuple(Precision)
+    precisions: tuple[Precision, ...] = (Precision.FP32, Precision.FP16, Precision.DYNAMIC, Precision.INT8)
 
     def __post_init__(self) -> None:
         _require(len(self.precisions) > 0, "export.precisions is empty, expected at least one")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.card import ModelCard, OperatingPoint
-from edgekd.config import DataConfig, Experiment, Precision, SourceConfig, SourceKind, VerifyConfig
+from edgekd.config import DataConfig, Experiment, ExportConfig, Precision, SourceConfig, SourceKind, VerifyConfig
 from edgekd.data.audit import ImageFacts, audit
 from edgekd.data.dataset import DatasetRecord
 from edgekd.data.leaks import Dropped, Link, Reason
@@ -69,7 +69,7 @@ def build_run(root: Path, *, n: int = 1500, seed: int = 1) -> Path:
     _write_data(root / "data", rows)
     logits = _networks(rows, rng)
     evaluations = {station: _write_network(root, station, rows, logits[station]) for station in _STRENGTH}
-    for precision in Precision:
+    for precision in ExportConfig().precisions:
         _write_file(root, precision, rows, logits, evaluations["distill"], rng)
     for number, station in enumerate(("data", "teach", "distill", "qat", "export", "verify", "bench")):
         write_json_at(root / station / "step.json", _step(station, number))

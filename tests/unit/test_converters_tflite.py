@@ -43,7 +43,7 @@ def files(tmp_path_factory):
 
 @pytest.mark.tf
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", ExportConfig().precisions)
 def test_a_file_answers_like_its_keras_twin(files, images, precision, kernels):
     twin = tiny_students.quantized() if precision is Precision.INT8 else tiny_students.student()
     expected = np.asarray(twin(images.astype(np.float32), training=False))
@@ -61,7 +61,7 @@ def test_a_file_answers_like_its_keras_twin(files, images, precision, kernels):
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", ExportConfig().precisions)
 def test_a_file_takes_one_raw_image(files, precision):
     found = inspect_tflite(files[precision])
     (image,), (logits,) = found.inputs, found.outputs
