@@ -123,11 +123,14 @@ def gather_facts(source: DataSource, rows: Sequence[Row], workers: int = 0) -> t
     return tuple(facts)
 
 
-def links_of(facts: Sequence[ImageFacts]) -> tuple[Link, ...]:
-    """The links between the readable images: equal pixels, and the same picture."""
+def links_of(facts: Sequence[ImageFacts], workers: int = 0) -> tuple[Link, ...]:
+    """The links between the readable images: equal pixels, and the same picture; by `workers` threads."""
     seen = [one for one in facts if not one.error]
     ids = [one.image_id for one in seen]
-    return image_links(ids, [one.sha256 for one in seen], [one.thumbnail() for one in seen])
+    thumbnails = np.empty((len(seen), SIDE, SIDE), np.uint8)
+    for number, one in enumerate(seen):
+        thumbnails[number] = one.thumbnail()
+    return image_links(ids, [one.sha256 for one in seen], thumbnails, workers=workers)
 
 
 def audit(

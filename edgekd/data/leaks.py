@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from edgekd.data.signature import near_pairs
 from edgekd.data.table import Row, Split
@@ -57,9 +55,12 @@ PRECEDENCE = {Split.TRAIN: 0, Split.VALIDATION: 1, Split.TEST: 2}
 
 
 def image_links(
-    ids: Sequence[str], hashes: Sequence[str], signatures: Sequence[NDArray[np.uint8]]
+    ids: Sequence[str], hashes: Sequence[str], signatures: NDArray[np.uint8], *, workers: int = 0
 ) -> tuple[Link, ...]:
-    """The links between images by what they show: equal pixels (same hash), or the same picture."""
+    """The links between images by what they show: equal pixels (same hash), or the same picture.
+
+    `workers` threads search (0: one per core).
+    """
     copies = tuple(_stars(zip(hashes, ids, strict=True), Reason.IDENTICAL))
     known = {(link.first, link.second) for link in copies}
     hash_of = dict(zip(ids, hashes, strict=True))
@@ -70,7 +71,7 @@ def image_links(
             reason=Reason.NEAR_IDENTICAL,
             distance=round(1 - pair.similarity, 3),
         )
-        for pair in (near_pairs(np.stack(signatures), ids) if ids else ())
+        for pair in (near_pairs(signatures, ids, workers=workers))
         if (pair.first, pair.second) not in known and hash_of[pair.first] != hash_of[pair.second]
     )
     return (*copies, *near)
@@ -85,6 +86,10 @@ def group_links(rows: Sequence[Row]) -> tuple[Link, ...]:
 
 def components(ids: Sequence[str], links: Iterable[Link]) -> NDArray[np.int64]:
     """The number of the connected group of each of `ids`, int64 [n]."""
+    # Imported here: half a second that no process reading images should pay.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     place = {image_id: number for number, image_id in enumerate(ids)}
     ends = np.array([(place[link.first], place[link.second]) for link in links], dtype=np.int64).reshape(
         -1, 2

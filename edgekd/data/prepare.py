@@ -103,7 +103,7 @@ def _record(
     assignment: Assignment, facts: Sequence[ImageFacts], config: DataConfig, seed: int, out: Path
 ) -> SplitRecord:
     """Look for leaks, drop them, and write table, split and audit."""
-    links = links_of(facts)
+    links = links_of(facts, config.workers)
     leaks = leak_drops(assignment.rows, links) if config.drop_leaks else ()
     gone = {leak.image_id for leak in leaks}
     kept = [row for row in assignment.rows if row.image_id not in gone]

@@ -16,14 +16,16 @@ in one photograph, or in two taken within a moment; the most alike pair of two l
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
+from edgekd.data.parallel import in_threads
 from edgekd.imaging.opencv import cv2
 
 SIDE = 32
@@ -39,7 +41,7 @@ _USED = (_RADIUS > 0) & (_RADIUS < _FREQUENCIES)
 _ALIKE = 0.83
 _VERY_ALIKE = 0.95
 _NEAREST, _NEAREST_VERY_ALIKE = 3, 8
-_ONE_CELL, _PROBES, _BLOCK = 4096, 6, 2048
+_ONE_CELL, _PROBES, _BLOCK, _PRODUCTS = 4096, 6, 2048, 2_000_000
 _MARGINS = (0, 1, 2)
 _SMOOTH_ALIGN, _SMOOTH_COMPARE = 3.0, 1.5
 _STEPS, _LEAST_OVERLAP = 15, 0.6
@@ -66,42 +68,45 @@ def signature(image: NDArray[np.uint8]) -> Grey:
     return cast("Grey", cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
 
 
-def near_pairs(signatures: NDArray[np.uint8], ids: Sequence[str]) -> tuple[NearPair, ...]:
+def near_pairs(
+    signatures: NDArray[np.uint8], ids: Sequence[str], *, workers: int = 0
+) -> tuple[NearPair, ...]:
     """The pairs of images that show the same picture, cropped a little, turned, mirrored or recoloured.
 
     `signatures` uint8 [n, 32, 32] belong to `ids`; their order does not matter. Of many copies of one picture
     enough pairs are returned to connect them all. What is very smooth all over shows nothing to compare and
-    is never paired, unless two thumbnails are equal.
+    is never paired, unless two thumbnails are equal. `workers` threads search (0: one per core).
     """
-    order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-    if len(order) < 2:
+    if len(ids) < 2:
         return ()
-    different, first, inverse = np.unique(
-        signatures[order].reshape(len(order), -1), axis=0, return_index=True, return_inverse=True
-    )
-    names = [ids[number] for number in order]
-    copies = ((first[inverse[n]], n, 1.0) for n in range(len(order)) if first[inverse[n]] != n)
-    grey = different.reshape(-1, SIDE, SIDE)
-    found = [*copies, *((first[a], first[b], value) for a, b, value in _verified(grey))]
-    pairs = [(*sorted((names[a], names[b])), round(float(value), 3)) for a, b, value in found]
-    return tuple(NearPair(first=a, second=b, similarity=value) for a, b, value in sorted(pairs))
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    copies = [order[place] for place in _first_copies(signatures, order)]
+    different = [number for number, first in zip(order, copies, strict=True) if number == first]
+    repeated = [(first, number, 1.0) for number, first in zip(order, copies, strict=True) if number != first]
+    verified = _verified(signatures[different], workers)
+    found = [*repeated, *((different[a], different[b], value) for a, b, value in verified)]
+    pairs = sorted((min(ids[a], ids[b]), max(ids[a], ids[b]), round(value, 3)) for a, b, value in found)
+    return tuple(NearPair(first=a, second=b, similarity=value) for a, b, value in pairs)
 
 
-def _verified(grey: Grey) -> Iterator[tuple[int, int, float]]:
-    for turned, fixed, view in _candidates(_views(grey)):
-        value = agreement(grey[fixed], turn(grey[turned], view % 8))
+def _first_copies(signatures: NDArray[np.uint8], order: Sequence[int]) -> list[int]:
+    """For each image in this order, the place in it of the first with the same signature."""
+    first: dict[bytes, int] = {}
+    digests = (hashlib.sha256(signatures[number]).digest() for number in order)
+    return [first.setdefault(found, place) for place, found in enumerate(digests)]
+
+
+def _verified(grey: Grey, workers: int) -> Iterator[tuple[int, int, float]]:
+    candidates = _candidates(grey, workers)
+    values = in_threads(partial(_agreement_of, grey), candidates, workers=workers)
+    for (turned, fixed, _), value in zip(candidates, values, strict=True):
         if value >= SAME_PICTURE:
             yield turned, fixed, value
 
 
-def _views(grey: Grey) -> Floats:
-    """The features of every zoom and orientation, float32 [views, n, features]."""
-    views = np.empty((8 * len(_MARGINS), len(grey), _USED.sum()), np.float32)
-    for begin in range(0, len(grey), _BLOCK):  # so that nothing but the features grows with n
-        part = slice(begin, begin + _BLOCK)
-        for number, margin in enumerate(_MARGINS):
-            views[8 * number : 8 * number + 8, part] = _features(_zoom(grey[part], margin))
-    return views
+def _agreement_of(grey: Grey, candidate: tuple[int, int, int]) -> float:
+    turned, fixed, view = candidate
+    return agreement(grey[fixed], turn(grey[turned], view % 8))
 
 
 def turn(image: Grey, orientation: int) -> Grey:
@@ -170,16 +175,23 @@ def _zoom(grey: Grey, margin: int) -> Grey:
     return cast("Grey", np.stack(zoomed))
 
 
-def _features(grey: Grey) -> Floats:
-    """The whitened low frequencies of the eight orientations, unit vectors float32 [8, n, 55]."""
+def _spectra(grey: Grey, margin: int) -> Floats:
+    """The whitened low frequencies of the cosine transform, without `margin`, float32 [n, 8, 8]."""
     # The amplitude falls as radius^-1.2; lesions lie in the middle, which doubles the even-even ones.
     even = (_STEP[:, None] % 2 == 0) & (_STEP[None] % 2 == 0)
     weight = (_RADIUS**1.2 * np.where(even, 0.5, 1.0)).astype(np.float32)
-    spectrum = cast("Floats", fft.dctn(grey.astype(np.float32), axes=(1, 2), norm="ortho"))
-    low = spectrum[:, :_FREQUENCIES, :_FREQUENCIES] * weight
-    turned = (_turn_spectrum(low, orientation)[:, _USED] for orientation in range(8))
-    features = np.stack(list(turned))
-    length = np.linalg.norm(features, axis=2, keepdims=True)
+    waves = np.cos(np.pi / SIDE * np.outer(_STEP, np.arange(SIDE) + 0.5)).astype(np.float32)
+    waves *= np.sqrt(np.where(_STEP == 0, 1, 2) / SIDE).astype(np.float32)[:, None]
+    low = np.empty((len(grey), _FREQUENCIES, _FREQUENCIES), np.float32)
+    for part in _blocks_of(len(grey)):
+        low[part] = waves @ _zoom(grey[part], margin).astype(np.float32) @ waves.T
+    return low * weight
+
+
+def _features(spectra: Floats, orientation: int) -> Floats:
+    """Unit vectors float32 [n, 55] of the images turned to `orientation`."""
+    features = _turn_spectrum(spectra, orientation)[:, _USED]
+    length = np.linalg.norm(features, axis=1, keepdims=True)
     return cast("Floats", features / np.maximum(length, 1e-3))
 
 
@@ -191,11 +203,10 @@ def _turn_spectrum(spectrum: Floats, orientation: int) -> Floats:
     return spectrum * sign if orientation >= 4 else spectrum
 
 
-def _candidates(features: Floats) -> list[tuple[int, int, int]]:
+def _candidates(grey: Grey, workers: int) -> list[tuple[int, int, int]]:
     """(image, neighbour, view of the image) of the nearest neighbours, each pair once."""
-    parts = [_nearest(*part) for part in _compared(features)]
-    found = _nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     best: dict[tuple[int, int], tuple[float, int, int, int]] = {}
+    found = _neighbours(grey, workers)
     for image, other, view, value in zip(*(column.tolist() for column in found), strict=True):
         pair = (min(image, other), max(image, other))
         best[pair] = max(best.get(pair, (-1.0, 0, 0, 0)), (value, image, other, view))
@@ -205,39 +216,71 @@ def _candidates(features: Floats) -> list[tuple[int, int, int]]:
 _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]
 
 
-def _compared(features: Floats) -> Iterator[_Found]:
-    """Images alike enough, cell by cell: image, other image, view, cosine."""
-    upright, n = features[0], features.shape[1]
-    cells = 1 if n <= _ONE_CELL else round(n**0.5)
-    pivots = upright[np.linspace(0, n - 1, cells).astype(np.int64)]
-    home = np.argmax(upright @ pivots.T, axis=1)
-    every = features.reshape(-1, features.shape[2])
-    visits = np.concatenate(
-        [
-            _closest(every[begin : begin + _BLOCK] @ pivots.T, min(_PROBES, cells))
-            for begin in range(0, len(every), _BLOCK)
-        ]
-    )
-    for cell in range(cells):
-        members = np.nonzero(home == cell)[0]
-        queries = np.nonzero((visits == cell).any(axis=1))[0]
-        for begin in range(0, len(queries), _BLOCK):
-            yield _alike(features, queries[begin : begin + _BLOCK], members)
+def _neighbours(grey: Grey, workers: int) -> _Found:
+    """Image, nearest other image, view and cosine; every thread holds the features of one view."""
+    spectra = _spectra(grey, 0)
+    cells = _Cells(_features(spectra, 0))
+    found: list[_Found] = []
+    for number, margin in enumerate(_MARGINS):
+        spectra = _spectra(grey, margin) if margin else spectra
+        in_view = partial(_in_view, spectra, cells, number)
+        for alike in in_threads(in_view, range(8), workers=workers):
+            found = [_nearest_of([*found, alike])]
+    return found[0]
 
 
-def _closest(cosine: Floats, count: int) -> NDArray[np.int32]:
-    """The columns of the `count` largest of each row, in any order."""
-    return np.argpartition(-cosine, count - 1, axis=1)[:, :count].astype(np.int32)
+def _in_view(spectra: Floats, cells: _Cells, zoom: int, orientation: int) -> _Found:
+    return _nearest_of(list(cells.alike(_features(spectra, orientation), 8 * zoom + orientation)))
 
 
-def _alike(features: Floats, queries: NDArray[np.int64], members: NDArray[np.int64]) -> _Found:
-    view, image = np.divmod(queries, features.shape[1])
-    cosine = features[view, image] @ features[0, members].T
+def _nearest_of(parts: Sequence[_Found]) -> _Found:
+    return _nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+class _Cells:
+    """The images, each in the cell of the pivot it is most like; neighbours are looked for in a few cells."""
+
+    def __init__(self, upright: Floats) -> None:
+        n = len(upright)
+        self._cells = 1 if n <= _ONE_CELL else round(n**0.5)
+        self._upright = upright
+        self._pivots = upright[np.linspace(0, n - 1, self._cells).astype(np.int64)]
+        home = np.argmax(upright @ self._pivots.T, axis=1)
+        self._members = [np.nonzero(home == cell)[0] for cell in range(self._cells)]
+
+    def alike(self, features: Floats, view: int) -> Iterator[_Found]:
+        """Pairs alike enough in `view`, cell by cell: image, other image, view, cosine."""
+        for cell, visitors in enumerate(self._visitors(features)):
+            members = self._members[cell]
+            for part in _blocks_of(len(visitors), max(1, _PRODUCTS // max(1, len(members)))):
+                image, other, cosine = _alike(features, visitors[part], self._upright, members)
+                yield _nearest(image, other, np.full_like(image, view), cosine)
+
+    def _visitors(self, features: Floats) -> list[NDArray[np.int64]]:
+        """For every cell the numbers of the images that look into it."""
+        probes = min(_PROBES, self._cells)
+        visits = np.empty((len(features), probes), np.int32)
+        for part in _blocks_of(len(features)):
+            closeness = features[part] @ self._pivots.T
+            visits[part] = np.argpartition(-closeness, probes - 1, axis=1)[:, :probes]
+        order = np.argsort(visits, axis=None, kind="stable")
+        ends = np.searchsorted(visits.ravel()[order], np.arange(1, self._cells))
+        return np.split(order // probes, ends)
+
+
+def _blocks_of(count: int, size: int = _BLOCK) -> Iterator[slice]:
+    """`count` items in blocks of `size`, so that no intermediate result grows with the data."""
+    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
+
+
+def _alike(
+    features: Floats, queries: NDArray[np.int64], upright: Floats, members: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    cosine = features[queries] @ upright[members].T
     row, column = np.nonzero(cosine >= _ALIKE)
-    other = members[column]
-    apart = image[row] != other
-    row, column, other = row[apart], column[apart], other[apart]
-    return image[row], other, view[row], cosine[row, column]
+    image, other = queries[row], members[column]
+    apart = image != other
+    return image[apart], other[apart], cosine[row, column][apart]
 
 
 def _nearest(
