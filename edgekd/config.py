@@ -290,12 +290,17 @@ class QatConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Which files are made."""
+    """Which artefacts are made, and from how many training images calibrated ones read their ranges."""
 
     precisions: tuple[Precision, ...] = (Precision.FP32, Precision.FP16, Precision.DYNAMIC, Precision.INT8)
+    calibration_images: int = 200
 
     def __post_init__(self) -> None:
         _require(len(self.precisions) > 0, "export.precisions is empty, expected at least one")
+        _require(
+            self.calibration_images >= 1,
+            f"export.calibration_images is {self.calibration_images}, expected 1 or more",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

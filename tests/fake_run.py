@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgekd.card import ModelCard, OperatingPoint
 from edgekd.config import DataConfig, Experiment, ExportConfig, Precision, SourceConfig, SourceKind, VerifyConfig
 from edgekd.data.audit import ImageFacts, audit
+from edgekd.data.census import age_band
 from edgekd.data.dataset import DatasetRecord
 from edgekd.data.leaks import Dropped, Link, Reason
 from edgekd.data.split import split_record
@@ -22,7 +23,6 @@ from edgekd.metrics.calibration import fit_temperature
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.operating_point import fit_threshold
 from edgekd.metrics.predictions import Predictions, write_predictions
-from edgekd.metrics.subgroups import age_band
 from edgekd.plain import canonical_json, write_json, write_text
 from edgekd.runtimes.base import Engine
 from edgekd.training.history import Epoch

@@ -1,12 +1,15 @@
 """The station `export`: the student in every asked precision, each file with its card inside.
 
-<export>/<precision>/model.tflite   uint8 RGB in, logits out, the card inside
-<export>/<precision>/card.json      the same card; its operating point is null until `verify` fits one
-<export>/<precision>/inspect.json   what the file holds (schema edgekd.inspect/1)
+<export>/<precision>/model.tflite       uint8 RGB in, logits out, the card inside
+<export>/<precision>/model.mlpackage    the same for Core ML
+<export>/<precision>/card.json          the same card; its operating point is null until `verify` fits one
+<export>/<precision>/inspect.json       what the file holds (schema edgekd.inspect/1)
+<export>/<precision>/calibration.json   the images it was calibrated on, where it was
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +18,16 @@ from edgekd.config import ExportConfig, Precision
 from edgekd.console import duration, log
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ModelError, UsageError
+from edgekd.models.scaling import Scaling
 from edgekd.plain import write_json, write_text
+from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
+from edgekd_converters.calibration import CALIBRATION, Calibration, choose_calibration
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import embed_card
 from edgekd_converters.worker import Conversion, run_worker
 
 FLOAT_MODEL, QUANTIZED_MODEL = "model.keras", "model.h5"
-TFLITE, CARD, INSPECTION = "model.tflite", "card.json", "inspect.json"
+CARD, INSPECTION = "card.json", "inspect.json"
 
 
 def export(
@@ -34,10 +40,11 @@ def export(
     out: Path,
     name: str = "student",
 ) -> dict[str, float]:
-    """Write the files of every precision of `config` below `out`; their sizes, seconds and peak memory.
+    """Write the artefacts of every precision of `config` below `out`; their sizes, seconds and peak memory.
 
-    fp32, fp16 and dynamic come from `student`/model.keras, int8 from `qat`/model.h5. `name` and `seed`
-    enter the cards. Conversions run one after another, each in a process of its own.
+    int8 comes from `qat`/model.h5, everything else from `student`/model.keras. `name` and `seed` enter the
+    cards; `seed` also chooses the calibration images. Conversions run one after another, each in a process
+    of its own.
 
     Raises:
         UsageError: int8 is asked for without a quantization-aware model.
@@ -45,36 +52,52 @@ def export(
     """
     dataset = open_dataset(dataset_folder)
     sources = {precision: model_file(student, qat, precision) for precision in config.precisions}
+    calibration = None
+    if any(ROUTES[precision].calibrated for precision in sources):
+        calibration = choose_calibration(dataset, count=config.calibration_images, seed=seed)
     metrics: dict[str, float] = {}
     for precision, model in sources.items():
-        folder = out / precision
-        folder.mkdir(parents=True, exist_ok=True)
-        conversion = export_file(model, precision, folder / TFLITE)
-        card = _card(f"{name}-{precision}", precision, dataset, conversion, seed)
-        write_exported(folder, card)
-        metrics |= _metrics(precision, conversion, (folder / TFLITE).stat().st_size)
+        path = artefact_file(out, precision)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        used = calibration if ROUTES[precision].calibrated else None
+        conversion = export_file(model, precision, path, calibration=used)
+        write_exported(path, _card(f"{name}-{precision}", precision, dataset, conversion, seed))
+        metrics |= _metrics(precision, conversion, size_bytes(path))
     return metrics
 
 
-def export_file(model: Path, precision: Precision, output: Path) -> Conversion:
+def export_file(
+    model: Path,
+    precision: Precision,
+    output: Path,
+    *,
+    calibration: Calibration | None = None,
+    scaling: Scaling | None = None,
+    trusted: bool = False,
+) -> Conversion:
     """Convert one Keras file to `output`, without a card; what it cost.
 
-    `model` is a .keras file built by edgekd, for int8 the .h5 file of a quantization-aware one.
+    `model` is a .keras file built by edgekd, for int8 the .h5 file of a quantization-aware one; with
+    `scaling` anybody's .keras, .h5 or SavedModel. The record of the calibration is written beside `output`.
 
     Raises:
         UsageError: int8 is asked for from a float model.
-        ModelError: the model is missing, not built by edgekd, not finite, or cannot be converted.
+        ModelError: the model is missing, not finite, or cannot be converted; without `scaling` also when it
+            was not built by edgekd.
     """
-    if not model.is_file():
+    if not model.exists():
         raise ModelError(f"{model}: no such model file")
-    if precision is Precision.INT8 and model.suffix != Path(QUANTIZED_MODEL).suffix:
+    if ROUTES[precision].trained and model.suffix != Path(QUANTIZED_MODEL).suffix:
         raise UsageError(
-            f"int8 needs a quantization-aware model ({QUANTIZED_MODEL} of the station qat), got {model}: "
-            "run edgekd qat first, or export fp16 or dynamic"
+            f"{precision} needs a quantization-aware model ({QUANTIZED_MODEL} of the station qat), got "
+            f"{model}: run edgekd qat first, or export {Precision.INT8_PTQ} with calibration images"
         )
-    conversion = run_worker(model, precision, output)
-    size = output.stat().st_size
-    log.info("%-8s %.0f kB, converted in %s", precision, size / 1000, duration(conversion.seconds))
+    images = calibration.images if calibration else None
+    conversion = run_worker(model, precision, output, calibration=images, scaling=scaling, trusted=trusted)
+    if calibration:
+        write_json(output.with_name(CALIBRATION), calibration.record)
+    size = size_bytes(output) / 1000
+    log.info("%-12s %.0f kB, converted in %s", precision, size, duration(conversion.seconds))
     return conversion
 
 
@@ -84,7 +107,7 @@ def model_file(student: Path, qat: Path | None, precision: Precision) -> Path:
     Raises:
         UsageError: int8 is asked for and there is no quantization-aware model.
     """
-    if precision is not Precision.INT8:
+    if not ROUTES[precision].trained:
         return student / FLOAT_MODEL
     if qat is None:
         raise UsageError(
@@ -94,15 +117,43 @@ def model_file(student: Path, qat: Path | None, precision: Precision) -> Path:
     return qat / QUANTIZED_MODEL
 
 
-def write_exported(folder: Path, card: ModelCard) -> None:
-    """Put `card` into `folder`/model.tflite and write card.json and inspect.json beside it."""
-    path = folder / TFLITE
+def size_bytes(artefact: Path) -> int:
+    """The size of a file, or of all files of a package."""
+    if artefact.is_dir():
+        return sum(path.stat().st_size for path in artefact.rglob("*") if path.is_file())
+    return artefact.stat().st_size
+
+
+def write_exported(path: Path, card: ModelCard) -> None:
+    """Put `card` into the artefact `path`, and write card.json and inspect.json beside it.
+
+    Raises:
+        ModelError: the artefact does not load.
+    """
+    _FINISH[path.suffix](path, card)
+    write_text(path.with_name(CARD), card.to_json())
+
+
+def _finish_tflite(path: Path, card: ModelCard) -> None:
     path.write_bytes(embed_card(path.read_bytes(), card))
-    write_text(folder / CARD, card.to_json())
     inspection = inspect_tflite(path)
     if inspection.load_error is not None:
         raise ModelError(f"{path}: {inspection.load_error}")
-    write_json(folder / INSPECTION, inspection)
+    write_json(path.with_name(INSPECTION), inspection)
+
+
+def _finish_coreml(path: Path, card: ModelCard) -> None:
+    from edgekd_converters.coreml import embed_card_coreml
+    from edgekd_converters.coreml_inspect import inspect_coreml
+
+    embed_card_coreml(path, card)
+    write_json(path.with_name(INSPECTION), inspect_coreml(path))
+
+
+_FINISH: Mapping[str, Callable[[Path, ModelCard], None]] = {
+    Path(TFLITE).suffix: _finish_tflite,
+    Path(MLPACKAGE).suffix: _finish_coreml,
+}
 
 
 def _card(name: str, precision: Precision, dataset: Dataset, conversion: Conversion, seed: int) -> ModelCard:

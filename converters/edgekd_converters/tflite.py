@@ -8,32 +8,50 @@ graph and break it into pieces. Outputs are raw logits: an 8-bit softmax or sigm
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd import lazy
 from edgekd.config import Precision
-from edgekd.errors import ModelError
+from edgekd.errors import ModelError, UsageError
+from edgekd.models.catalogue import core
+from edgekd.models.quantize import without_dead_kernels
+from edgekd.models.scaling import BYTE_SPANS, scaling
+from edgekd_converters.artefacts import ROUTES
 
 tf = lazy.tensorflow()
 
+Images = NDArray[np.uint8]
 
-def convert(model: Any, precision: Precision) -> bytes:
+_BYTES_IN = (Precision.INT8, Precision.INT8_PTQ)
+
+
+def convert(model: Any, precision: Precision, calibration: Images | None = None) -> bytes:
     """The .tflite file of `model` in `precision`; the same model gives the same bytes.
 
-    For fp32, fp16 and dynamic, `model` takes raw 0..255 RGB; the cast and the scaling become part of the
-    graph and the output is float32. For int8, `model` is quantization-aware and takes input in [-1, 1]; the
-    file's uint8 input has scale 1/127.5, so that raw bytes fit it, and its uint8 output its own scale.
+    `model` takes raw 0..255 RGB; for int8 it is quantization-aware. In fp32, fp16, dynamic and int16x8 files
+    the cast and the scaling are part of the graph and the output is float32. In int8 and int8-ptq files the
+    uint8 input is quantized so that raw bytes fit it, and the uint8 output has its own scale. `calibration`
+    (uint8 RGB [n, px, px, 3]) is what the ranges of int8-ptq and int16x8 are read from.
 
     Raises:
+        UsageError: calibration images are missing.
         ModelError: a weight is not finite, or TensorFlow cannot convert the model.
     """
     _check_finite(model)
-    whole = precision is Precision.INT8
-    function, holder = _freeze(model, tf.float32 if whole else tf.uint8)
+    if precision in _BYTES_IN:
+        part, span = _behind_scaling(model)
+        part = without_dead_kernels(part) if precision is Precision.INT8_PTQ else part
+        function, holder = _freeze(part, tf.float32)
+    else:
+        span = None
+        function, holder = _freeze(model, tf.uint8)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+    if ROUTES[precision].calibrated:
+        converter.representative_dataset = _representative(calibration, span, precision)
     _SETTINGS[precision](converter)
     try:
         with warnings.catch_warnings():
@@ -43,6 +61,42 @@ def convert(model: Any, precision: Precision) -> bytes:
         raise ModelError(
             f"TensorFlow cannot convert {model.name!r} to {precision}: {_reason(error)}"
         ) from error
+
+
+def _behind_scaling(model: Any) -> tuple[Any, tuple[float, float]]:
+    """The part of `model` an all-8-bit file holds, and what bytes 0 and 255 become at its input.
+
+    A scaling that is one straight line for all channels is left to the input's quantization; the network
+    trained on p / 127.5 − 1 gets (p − 128) / 127.5, which is what a byte can stand for. Any other scaling
+    stays in the graph.
+    """
+    span = BYTE_SPANS.get(scaling(model))
+    return (core(model), span) if span else (model, (0.0, 255.0))
+
+
+def _representative(
+    calibration: Images | None, span: tuple[float, float] | None, precision: Precision
+) -> Callable[[], Iterator[list[Any]]]:
+    if calibration is None or not len(calibration):
+        raise UsageError(f"{precision} needs calibration images, and none were given")
+
+    def samples() -> Iterator[list[Any]]:
+        for image in calibration:
+            yield [image[np.newaxis] if span is None else _spread(image, span)]
+
+    return samples
+
+
+def _spread(image: Images, span: tuple[float, float]) -> NDArray[np.float32]:
+    """`image` with bytes 0 to 255 spread over `span`, float32 [1, px, px, 3].
+
+    Two corner values are set to the ends, so that the input's range does not depend on the darkest and the
+    lightest pixel that was seen.
+    """
+    low, high = span
+    values = image.astype(np.float32)
+    values[0, 0], values[0, 1] = 0, 255
+    return (values * np.float32((high - low) / 255) + np.float32(low))[np.newaxis]
 
 
 def _check_finite(model: Any) -> None:
@@ -93,11 +147,27 @@ def _int8(converter: Any) -> None:
     converter.inference_output_type = tf.uint8
 
 
+def _calibrated_int8(converter: Any) -> None:
+    _int8(converter)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+
+def _int16x8(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+    ]
+
+
 _SETTINGS: dict[Precision, Callable[[Any], None]] = {
     Precision.FP32: _plain,
     Precision.FP16: _half,
     Precision.DYNAMIC: _dynamic,
     Precision.INT8: _int8,
+    Precision.INT8_PTQ: _calibrated_int8,
+    Precision.INT16X8: _int16x8,
 }
 
 

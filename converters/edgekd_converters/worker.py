@@ -12,26 +12,40 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekd.config import Precision
 from edgekd.errors import EdgekdError, ModelError, UsageError
+from edgekd.models.scaling import Scaling
 from edgekd.plain import from_plain, write_json
+from edgekd_converters.artefacts import ROUTES
 
+TIMEOUT_S = 1800.0
 _STDERR_LINES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a worker is asked for: the Keras file `model` as the .tflite file `output`."""
+    """What a worker is asked for: the Keras file `model` as the artefact `output`.
+
+    `calibration` is the .npy file of calibration images; `scaling` what a network that was not built by
+    edgekd expects (null: it was); `trusted` lets such a file run code of its own.
+    """
 
     model: str
     precision: Precision
     output: str
     answer: str
+    calibration: str | None = None
+    scaling: Scaling | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +62,55 @@ class Conversion:
     tensorflow: str
 
 
-def run_worker(model: Path, precision: Precision, output: Path) -> Conversion:
+def run_worker(
+    model: Path,
+    precision: Precision,
+    output: Path,
+    *,
+    calibration: NDArray[np.uint8] | None = None,
+    scaling: Scaling | None = None,
+    trusted: bool = False,
+) -> Conversion:
     """Write `model` in `precision` to `output`, in a process of its own; the directory must exist.
 
-    `model` is a .keras file, for int8 the .h5 file of a quantization-aware model.
+    `model` is a .keras file, for int8 the .h5 file of a quantization-aware model; with `scaling` a .keras
+    or .h5 file or a SavedModel folder from anywhere (see `stranger`).
 
     Raises:
         UsageError: the request cannot be meant, e.g. int8 from a float model.
-        ModelError: the model cannot be read or converted, or the converter crashed.
+        ModelError: the model cannot be read or converted, or the converter crashed or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
+        images = Path(folder, "calibration.npy")
+        if calibration is not None:
+            np.save(images, calibration)
         asked = Request(
             model=str(model.resolve()),
             precision=precision,
             output=str(output.resolve()),
             answer=str(answer),
+            calibration=None if calibration is None else str(images),
+            scaling=scaling,
+            trusted=trusted,
         )
         write_json(request, asked)
-        command = [sys.executable, "-m", "edgekd_converters.worker", str(request)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = _run(model, precision, request)
         if done.returncode == 0 and answer.is_file():
             return from_plain(Conversion, json.loads(answer.read_text(encoding="utf-8")))
         raise _failure(model, precision, done, answer)
+
+
+def _run(model: Path, precision: Precision, request: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgekd_converters.worker", str(request)]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{model}: the conversion to {precision} did not end within {TIMEOUT_S / 60:.0f} minutes"
+        ) from error
 
 
 def _failure(
@@ -98,11 +138,9 @@ def _main(path: Path) -> int:
 
 
 def _convert(request: Request) -> Conversion:
-    from edgekd_converters.tflite import convert
-
     began = time.perf_counter()
-    model = _load(Path(request.model), request.precision)
-    Path(request.output).write_bytes(convert(model, request.precision))
+    model = _load(request)
+    _WRITERS[Path(ROUTES[request.precision].file).suffix](model, request)
     return Conversion(
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_bytes=_peak_memory(),
@@ -111,12 +149,36 @@ def _convert(request: Request) -> Conversion:
     )
 
 
-def _load(path: Path, precision: Precision) -> Any:
-    if precision is Precision.INT8:
-        from edgekd.models.catalogue import core
+def _write_tflite(model: Any, request: Request) -> None:
+    from edgekd_converters.tflite import convert
+
+    images = np.load(request.calibration) if request.calibration else None
+    Path(request.output).write_bytes(convert(model, request.precision, images))
+
+
+def _write_coreml(model: Any, request: Request) -> None:
+    from edgekd_converters.coreml import convert_coreml
+
+    convert_coreml(model, request.precision, Path(request.output))
+
+
+_WRITERS: Mapping[str, Callable[[Any, Request], None]] = {
+    ".tflite": _write_tflite,
+    ".mlpackage": _write_coreml,
+}
+
+
+def _load(request: Request) -> Any:
+    """The model on raw 0..255 RGB."""
+    path = Path(request.model)
+    if ROUTES[request.precision].trained:
         from edgekd.models.quantize import load_quantized
 
-        return core(load_quantized(path))
+        return load_quantized(path)
+    if request.scaling is not None:
+        from edgekd_converters.stranger import load_model
+
+        return load_model(path, request.scaling, trusted=request.trusted)
     from edgekd.models.scaling import scaling
     from edgekd.runtimes.keras import image_sides, load_keras
 

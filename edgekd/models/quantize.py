@@ -86,7 +86,7 @@ def quantization_aware(core: tf_keras.Model, batches: Iterable[NDArray[np.uint8]
     Raises:
         ModelError: `core` holds a layer that cannot be quantized.
     """
-    inner = _with_fixed_input(_quantize(_without_dead_kernels(core)))
+    inner = _with_fixed_input(_quantize(without_dead_kernels(core)))
     scaled = [(batch.astype(np.float32) - 128.0) / 127.5 for batch in batches]
     _settle_kernel_ranges(inner, scaled[0])
     _set_activation_ranges(inner, core, scaled)
@@ -137,7 +137,7 @@ def load_quantized(path: Path) -> tf_keras.Model:
     return with_scaling(inner, Scaling.BYTE)
 
 
-def _without_dead_kernels(core: tf_keras.Model) -> tf_keras.Model:
+def without_dead_kernels(core: tf_keras.Model) -> tf_keras.Model:
     """A copy of `core` in which no convolution has an output channel that is (nearly) nothing but its offset.
 
     Such channels are common in pretrained networks and break silently: the int8 file stores the offset in

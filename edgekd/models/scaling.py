@@ -23,14 +23,27 @@ class Scaling(enum.StrEnum):
 
     `signed`: p / 127.5 − 1. `byte`: (p − 128) / 127.5, which is what an 8-bit tensor of scale 1/127.5 and
     zero point 128 stands for (a quantization-aware model). `torch`: (p / 255 − mean) / deviation of ImageNet.
-    `caffe`: BGR order, minus the mean of ImageNet. `own`: nothing, the network holds its own scaling.
+    `caffe`: BGR order, minus the mean of ImageNet. `unit`: p / 255. `own`: nothing, the network holds its own
+    scaling.
     """
 
     SIGNED = "signed"
     BYTE = "byte"
     TORCH = "torch"
     CAFFE = "caffe"
+    UNIT = "unit"
     OWN = "own"
+
+
+BYTE_SPANS: Mapping[Scaling, tuple[float, float]] = {
+    Scaling.SIGNED: (-128 / 127.5, 127 / 127.5),
+    Scaling.BYTE: (-128 / 127.5, 127 / 127.5),
+    Scaling.UNIT: (0.0, 1.0),
+}
+"""What bytes 0 and 255 become where the quantization of a uint8 input can stand for the scaling.
+
+For `signed` half a step is missing: −1 has no place on a grid with 0 on it.
+"""
 
 
 def scale(image: Any, scaling: Scaling) -> Any:
@@ -72,5 +85,6 @@ _LAYERS: Mapping[Scaling, Callable[[Any, str], Any]] = {
         [-mean / deviation for mean, deviation in zip(_TORCH_MEAN, _TORCH_DEVIATION, strict=True)],
     ),
     Scaling.CAFFE: _caffe,
+    Scaling.UNIT: _rescaling(1 / 255, 0.0),
     Scaling.OWN: _rescaling(1.0, 0.0),
 }

@@ -19,6 +19,8 @@ from tiny_dataset import CLASSES, prepare
 from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
 
 FLOATS = (Precision.FP32, Precision.FP16, Precision.DYNAMIC)
+CALIBRATED = (Precision.INT8_PTQ, Precision.INT16X8)
+EVERY = (*FLOATS, Precision.INT8, *CALIBRATED)
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +32,19 @@ def images():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Every precision converted here, in this process."""
-    from edgekd.models.catalogue import core
     from edgekd_converters.tflite import convert
 
     folder = tmp_path_factory.mktemp("files")
-    models = {precision: tiny_students.student() for precision in FLOATS}
-    models[Precision.INT8] = core(tiny_students.quantized())
-    for precision, model in models.items():
-        (folder / f"{precision}.tflite").write_bytes(convert(model, precision))
-    return {precision: folder / f"{precision}.tflite" for precision in models}
+    calibration = tiny_students.lesions(48, 2)[0]
+    for precision in EVERY:
+        model = tiny_students.quantized() if precision is Precision.INT8 else tiny_students.student()
+        (folder / f"{precision}.tflite").write_bytes(convert(model, precision, calibration))
+    return {precision: folder / f"{precision}.tflite" for precision in EVERY}
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("precision", ExportConfig().precisions)
+@pytest.mark.parametrize("precision", EVERY)
 def test_a_file_answers_like_its_keras_twin(files, images, precision, kernels):
     twin = tiny_students.quantized() if precision is Precision.INT8 else tiny_students.student()
     expected = np.asarray(twin(images.astype(np.float32), training=False))
@@ -61,7 +62,7 @@ def test_a_file_answers_like_its_keras_twin(files, images, precision, kernels):
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize("precision", ExportConfig().precisions)
+@pytest.mark.parametrize("precision", EVERY)
 def test_a_file_takes_one_raw_image(files, precision):
     found = inspect_tflite(files[precision])
     (image,), (logits,) = found.inputs, found.outputs
@@ -71,8 +72,9 @@ def test_a_file_takes_one_raw_image(files, precision):
 
 
 @pytest.mark.tf
-def test_int8_is_8_bit_throughout(files):
-    found = inspect_tflite(files[Precision.INT8])
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT8_PTQ])
+def test_int8_is_8_bit_throughout(files, precision):
+    found = inspect_tflite(files[precision])
     assert found.float_operators == 0
     assert not {"float32", "float16"} & found.tensors.keys()
     assert found.inputs[0].scale == np.float32(1 / 127.5) and found.inputs[0].zero_point == 128

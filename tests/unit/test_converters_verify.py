@@ -166,7 +166,7 @@ def _exported(folder: Path, precision: Precision) -> Path:
     target.mkdir(parents=True)
     (target / "model.tflite").write_bytes(average_pool(px=PX, scale=1 / 16, zero_point=128))
     write_exported(
-        target,
+        target / "model.tflite",
         ModelCard(name="m", precision=precision, input_px=PX, labels=CLASSES, malignant=("mel",)),
     )
     return target
