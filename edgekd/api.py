@@ -7,7 +7,6 @@ was trained elsewhere takes the place of the station's own output in the run fol
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.data.detect import detect_kind
 from edgekd.experiments import EXPERIMENTS, load_experiment
 from edgekd.locate import locate_data, locate_weights
+from edgekd.models.weights import weights_sha256
 from edgekd.pipeline import Station
 from edgekd.plain import read_json
 from edgekd.runs import Run, Step
@@ -143,7 +143,7 @@ def _load(folder: Path, station: Station) -> Any:
 def _adopt(data: Data, station: Station, model: Any) -> None:
     """Put `model` into the folder of `station`, unless it is what lies there."""
     folder = data.run.folder(station)
-    if data.run.record(station) and _digest(_load(folder, station)) == _digest(model):
+    if data.run.record(station) and weights_sha256(_load(folder, station)) == weights_sha256(model):
         return
 
     def make(out: Path) -> Mapping[str, float]:
@@ -160,18 +160,8 @@ def _adopt(data: Data, station: Station, model: Any) -> None:
             Step(
                 name=station,
                 make=make,
-                config={"given": _digest(model)},
+                config={"given": weights_sha256(model)},
                 needs=(Station.DATA,),
                 tools=("tensorflow", "tf-keras"),
             )
         )
-
-
-def _digest(model: Any) -> str:
-    """The sha256 of names, shapes and values of all weights."""
-    whole = hashlib.sha256()
-    for weight in model.weights:
-        value = weight.numpy()
-        whole.update(f"{value.dtype}{value.shape}".encode())
-        whole.update(value.tobytes())
-    return whole.hexdigest()

@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.data.dataset import Dataset, Samples
+from edgekd.data.detect import detect_kind, open_folder
+from edgekd.data.reading import IMAGE_SUFFIXES
+from edgekd.data.table import Split
 from edgekd.errors import DataError, UsageError
 from edgekd.imaging.resample import resize
 from edgekd.plain import from_plain, read_json
@@ -79,6 +82,25 @@ def choose_calibration(dataset: Dataset, *, count: int, seed: int) -> Calibratio
     )
     check_disjoint(record, dataset)
     return Calibration(images=images, record=record)
+
+
+def choose_files(root: Path, *, count: int, seed: int) -> tuple[Path, ...]:
+    """`count` image files for a model that belongs to no run: of a folder, or of a labelled data set.
+
+    Of a labelled one the training images (all, where nothing is split), classes by the square root of their
+    count.
+
+    Raises:
+        DataError: nothing there is an image, or the labels contradict themselves.
+    """
+    flat = sorted(path for path in root.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if flat:
+        return tuple(flat[number] for number in _stratified(np.zeros(len(flat), np.int32), count, seed))
+    source = open_folder(root, detect_kind(root), ())
+    rows = [row for row in source.rows() if row.split in (None, Split.TRAIN)]
+    labels = np.unique([row.diagnosis for row in rows], return_inverse=True)[1].astype(np.int32)
+    folder = root if root.is_dir() else root.parent
+    return tuple(folder / rows[number].path for number in _stratified(labels, count, seed))
 
 
 def check_disjoint(record: CalibrationRecord, dataset: Dataset) -> None:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,13 +72,15 @@ def export_file(
     output: Path,
     *,
     calibration: Calibration | None = None,
+    calibration_files: Sequence[Path] = (),
     scaling: Scaling | None = None,
     trusted: bool = False,
 ) -> Conversion:
     """Convert one Keras file to `output`, without a card; what it cost.
 
     `model` is a .keras file built by edgekd, for int8 the .h5 file of a quantization-aware one; with
-    `scaling` anybody's .keras, .h5 or SavedModel. The record of the calibration is written beside `output`.
+    `scaling` anybody's .keras, .h5 or SavedModel. The record of the calibration is written beside `output`;
+    instead, `calibration_files` are images of any size.
 
     Raises:
         UsageError: int8 is asked for from a float model.
@@ -93,7 +95,15 @@ def export_file(
             f"{model}: run edgekd qat first, or export {Precision.INT8_PTQ} with calibration images"
         )
     images = calibration.images if calibration else None
-    conversion = run_worker(model, precision, output, calibration=images, scaling=scaling, trusted=trusted)
+    conversion = run_worker(
+        model,
+        precision,
+        output,
+        calibration=images,
+        calibration_files=calibration_files,
+        scaling=scaling,
+        trusted=trusted,
+    )
     if calibration:
         write_json(output.with_name(CALIBRATION), calibration.record)
     size = size_bytes(output) / 1000

@@ -6,13 +6,12 @@ model: each conversion therefore gets a process, `python -m edgekd_converters.wo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +34,8 @@ _STDERR_LINES = 3
 class Request:
     """What a worker is asked for: the Keras file `model` as the artefact `output`.
 
-    `calibration` is the .npy file of calibration images; `scaling` what a network that was not built by
+    `calibration` is the .npy file of calibration images, or `calibration_files` are the images themselves,
+    prepared by the pixel rule; `scaling` what a network that was not built by
     edgekd expects (null: it was); `trusted` lets such a file run code of its own.
     """
 
@@ -44,6 +44,7 @@ class Request:
     output: str
     answer: str
     calibration: str | None = None
+    calibration_files: tuple[str, ...] = ()
     scaling: Scaling | None = None
     trusted: bool = False
 
@@ -68,6 +69,7 @@ def run_worker(
     output: Path,
     *,
     calibration: NDArray[np.uint8] | None = None,
+    calibration_files: Sequence[Path] = (),
     scaling: Scaling | None = None,
     trusted: bool = False,
 ) -> Conversion:
@@ -91,6 +93,7 @@ def run_worker(
             output=str(output.resolve()),
             answer=str(answer),
             calibration=None if calibration is None else str(images),
+            calibration_files=tuple(str(file.resolve()) for file in calibration_files),
             scaling=scaling,
             trusted=trusted,
         )
@@ -138,13 +141,15 @@ def _main(path: Path) -> int:
 
 
 def _convert(request: Request) -> Conversion:
+    from edgekd.models.weights import weights_sha256
+
     began = time.perf_counter()
     model = _load(request)
     _WRITERS[Path(ROUTES[request.precision].file).suffix](model, request)
     return Conversion(
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_bytes=_peak_memory(),
-        weights_sha256=_digest_weights(model),
+        weights_sha256=weights_sha256(model),
         tensorflow=version("tensorflow"),
     )
 
@@ -152,8 +157,19 @@ def _convert(request: Request) -> Conversion:
 def _write_tflite(model: Any, request: Request) -> None:
     from edgekd_converters.tflite import convert
 
-    images = np.load(request.calibration) if request.calibration else None
+    images = _calibration(request, model.input_shape[1])
     Path(request.output).write_bytes(convert(model, request.precision, images))
+
+
+def _calibration(request: Request, px: int) -> NDArray[np.uint8] | None:
+    if request.calibration:
+        return np.asarray(np.load(request.calibration))
+    if not request.calibration_files:
+        return None
+    from edgekd.imaging.decode import read_image
+    from edgekd.imaging.resample import prepare
+
+    return np.stack([prepare(read_image(Path(file)), px) for file in request.calibration_files])
 
 
 def _write_coreml(model: Any, request: Request) -> None:
@@ -186,13 +202,6 @@ def _load(request: Request) -> Any:
     image_sides(model)
     scaling(model)  # refuses a model whose input range nobody knows
     return model
-
-
-def _digest_weights(model: Any) -> str:
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(weight.tobytes())
-    return digest.hexdigest()
 
 
 def _peak_memory() -> int | None:

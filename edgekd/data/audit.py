@@ -21,7 +21,7 @@ from edgekd.data.table import Row, Split
 from edgekd.errors import ImageError
 
 SCHEMA = "edgekd.audit/1"
-_TINY_PX, _SMALL_PX = 64, 224
+_TINY_PX, _INPUT_PX = 64, 224
 _LONG = 2.5
 _FLAT = 4.0
 _DARK, _BRIGHT = 20.0, 245.0
@@ -134,9 +134,16 @@ def links_of(facts: Sequence[ImageFacts], workers: int = 0) -> tuple[Link, ...]:
 
 
 def audit(
-    rows: Sequence[Row], facts: Sequence[ImageFacts], links: Sequence[Link] | None = None
+    rows: Sequence[Row],
+    facts: Sequence[ImageFacts],
+    links: Sequence[Link] | None = None,
+    *,
+    input_px: int = _INPUT_PX,
 ) -> AuditRecord:
-    """The record of `rows` and their `facts`, index for index; `links` are `links_of(facts)`, if known."""
+    """The record of `rows` and their `facts`, index for index; `links` are `links_of(facts)`, if known.
+
+    An image smaller than the network's `input_px` is suspicious.
+    """
     known = {row.image_id: (row, one) for row, one in reversed(list(zip(rows, facts, strict=True)))}
     if links is None:
         links = links_of([one for _, one in known.values()])
@@ -145,7 +152,7 @@ def audit(
         schema=SCHEMA,
         images=len(rows),
         unreadable=tuple(_findings(rows, facts, lambda one: one.error)),
-        suspicious=(*_findings(rows, facts, _suspicion), *_repeated(rows)),
+        suspicious=(*_findings(rows, facts, partial(_suspicion, input_px)), *_repeated(rows)),
         identical=_identical([one for _, one in known.values()]),
         near_identical=tuple(match for match in matches if match.reason is Reason.NEAR_IDENTICAL),
         leaks=tuple(match for match in matches if match.dropped is not None),
@@ -175,15 +182,15 @@ def _findings(
             yield Finding(image_id=row.image_id, source=row.source, reason=text)
 
 
-def _suspicion(facts: ImageFacts) -> str:
+def _suspicion(input_px: int, facts: ImageFacts) -> str:
     """What is odd about an image; empty where nothing is."""
     if facts.error:
         return ""
     short, long = sorted((facts.width, facts.height))
     size = f"{facts.width} × {facts.height} pixels"
     found = {
-        f"tiny: {size}": short < _TINY_PX,
-        f"small: {size}, it will be enlarged": _TINY_PX <= short < _SMALL_PX,
+        f"tiny: {size}": short < min(_TINY_PX, input_px),
+        f"small: {size}, it will be enlarged": min(_TINY_PX, input_px) <= short < input_px,
         f"long: {size}, the centre square leaves most of it out": long > _LONG * short,
         f"nearly one colour: standard deviation {facts.std:g} of 255": facts.std < _FLAT,
         f"nearly black: mean {facts.mean:g} of 255": facts.mean < _DARK,

@@ -108,7 +108,7 @@ def _record(
     gone = {leak.image_id for leak in leaks}
     kept = [row for row in assignment.rows if row.image_id not in gone]
     record = split_record(kept, (*assignment.dropped, *leaks), links, seed)
-    write_json(out / "audit.json", audit(assignment.rows, facts, links))
+    write_json(out / "audit.json", audit(assignment.rows, facts, links, input_px=config.input_px))
     write_json(out / "split.json", record)
     write_table(out / "table.csv", kept)
     if record.dropped:

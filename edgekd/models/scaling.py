@@ -60,7 +60,10 @@ def scaling(model: tf_keras.Model) -> Scaling:
     for layer in model.layers:
         if layer.name.startswith(_LAYER):
             return Scaling(layer.name.removeprefix(_LAYER))
-    raise ModelError(f"model {model.name!r} has no input scaling, expected a model built by edgekd")
+    raise ModelError(
+        f"model {model.name!r} was not built by edgekd and does not say what it expects of pixels: "
+        "tell with --scaling signed (-1 to 1), unit (0 to 1), own (0 to 255), torch or caffe"
+    )
 
 
 def _rescaling(factor: Any, offset: Any) -> Callable[[Any, str], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,15 @@ _NAME_A_FILE = (
     "name a file with --set teach.model.weights=FILE (student: distill.model.weights), "
     "or ask for random weights with =none"
 )
+
+
+def weights_sha256(model: Any) -> str:
+    """The sha256 of the shapes and values of all weights of `model`, in their order."""
+    whole = hashlib.sha256()
+    for value in model.get_weights():
+        whole.update(f"{value.dtype}{value.shape}".encode())
+        whole.update(np.ascontiguousarray(value).data)
+    return whole.hexdigest()
 
 
 def load_published(backbone: tf_keras.Model, build: Callable[[], tf_keras.Model], what: str) -> None:

@@ -11,7 +11,6 @@ An interrupted and resumed training gives the bytes of an undisturbed one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -31,6 +30,7 @@ from edgekd.errors import ContractError
 from edgekd.metrics.predictions import malignancy_score
 from edgekd.metrics.ranking import roc_auc_score
 from edgekd.models.catalogue import set_batch_norm_momentum
+from edgekd.models.weights import weights_sha256
 from edgekd.plain import canonical_json, digest, from_plain, write_text
 from edgekd.runs import PROVENANCE
 from edgekd.runtimes.keras import KerasRuntime
@@ -185,11 +185,8 @@ def _require_finite(value: float, what: str) -> None:
 
 
 def _facts(model: Any, dataset: Dataset) -> dict[str, Any]:
-    weights = hashlib.sha256()
-    for weight in model.get_weights():
-        weights.update(weight.tobytes())
     return {
-        "first_weights": weights.hexdigest(),
+        "first_weights": weights_sha256(model),
         "images": [row.image_id for row in dataset.train.rows],
         "labels": dataset.train.labels.tolist(),
         "px": [dataset.train_px, dataset.input_px],
