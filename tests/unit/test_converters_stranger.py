@@ -153,3 +153,42 @@ def test_deeply_nested_json_is_refused(tmp_path):
         archive.writestr("config.json", "[" * 100_000 + "]" * 100_000)
     with pytest.raises(ModelError, match="description is not JSON"):
         load(tmp_path / "model.keras")
+
+
+def test_an_8_bit_file_calibrated_on_photographs(tmp_path):
+    from edgekd.imaging.opencv import cv2
+    from edgekd.runtimes.litert import LitertRuntime
+    from edgekd_converters.calibration import choose_files
+    from edgekd_converters.export import export_file
+    from edgekd_converters.inspect import inspect_tflite
+
+    model = network("softmax")
+    model.save(tmp_path / "model.keras")
+    rng = np.random.Generator(np.random.PCG64(4))
+    for number in range(12):
+        photograph = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (32, 24))
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), photograph)
+    files = choose_files(tmp_path, count=10, seed=1)
+    assert len(set(files)) == 10 and files == choose_files(tmp_path, count=10, seed=1)
+    export_file(
+        tmp_path / "model.keras",
+        Precision.INT8_PTQ,
+        tmp_path / "model.tflite",
+        calibration_files=files,
+        scaling=Scaling.UNIT,
+    )
+    found = inspect_tflite(tmp_path / "model.tflite")
+    assert found.float_operators == 0
+    assert (found.inputs[0].scale, found.inputs[0].zero_point) == (np.float32(1 / 255), 0)
+    runtime = LitertRuntime(tmp_path / "model.tflite")
+    expected = np.asarray(load(tmp_path / "model.keras")(IMAGES))
+    # Noise lies a little outside of what photographs calibrate: a few steps of 8 bits in each of three layers.
+    assert np.abs(runtime.logits(IMAGES.astype(np.uint8)) - expected).mean() < 6 * runtime.output_step
+
+
+def test_a_model_of_unknown_scaling_is_not_guessed_at(tmp_path):
+    from edgekd_converters.export import export_file
+
+    network().save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="does not say what it expects of pixels: tell with --scaling"):
+        export_file(tmp_path / "model.keras", Precision.FP32, tmp_path / "model.tflite")

@@ -80,6 +80,23 @@ def test_bad_input_is_one_line(arguments: Sequence[str], code: int, message: str
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--scaling", "sgned", "--fp16"], 2, "did you mean signed"),
+        (["--scaling", "signed", "--int8"], 2, "needs images to calibrate on: --calibrate FOLDER"),
+        (["--scaling", "signed", "--int8", "--calibrate", "nowhere"], 4, "nowhere: no such file or folder"),
+        (["--fp16", "--out", "nowhere"], 4, "nowhere: no such folder to write to"),
+    ],
+)
+def test_a_strangers_model_without_what_it_takes(options, code, message, tmp_path: Path) -> None:
+    (tmp_path / "theirs.keras").write_bytes(b"")
+    done = edgekd("export", "theirs.keras", *options, cwd=tmp_path)
+    assert message in one_line(done)
+    assert done.returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs.keras"]
+
+
 def test_an_unknown_option_or_verb_is_a_usage_error(tmp_path: Path) -> None:
     for arguments in (["run", "quickstart", "--fast"], ["runn"]):
         done = edgekd(*arguments, cwd=tmp_path)
