@@ -48,14 +48,16 @@ def experiment(quick: bool) -> Experiment:
             method=DistillMethod.HINTON,
             temperature=2.0,
         ),
+        # The rounded network is to be the float one, not a better one: it learns from nothing else.
         qat=QatConfig(
+            float_weight=1.0,
             fit=FitConfig(
-                epochs=1 if quick else 2,
+                epochs=1 if quick else 4,
                 images_per_epoch=500 if quick else 4000,
-                learning_rate=1e-4,
+                learning_rate=3e-4,
                 warmup_epochs=0.2,
                 augment=_AUGMENT,
-            )
+            ),
         ),
     )
 
