@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.card import ModelCard, OperatingPoint
-from edgekd.config import DataConfig, Experiment, ExportConfig, Precision, SourceConfig, SourceKind, VerifyConfig
+from edgekd.config import (
+    DataConfig,
+    Experiment,
+    ExportConfig,
+    Precision,
+    SourceConfig,
+    SourceKind,
+    VerifyConfig,
+)
 from edgekd.data.audit import ImageFacts, audit
 from edgekd.data.census import age_band
 from edgekd.data.dataset import DatasetRecord
@@ -36,7 +44,9 @@ from edgekd_bench.record import (
     TensorFacts,
     file_name,
 )
-from edgekd_converters.verdict import judge, measure_parity
+from edgekd_converters.verdict_judge import judge
+from edgekd_converters.verdict_parity import measure_parity
+from edgekd_converters.verify_findings import parity_findings
 
 CLASSES, MALIGNANT = ("mel", "nv", "bkl"), ("mel",)
 EXPERIMENT = Experiment(
@@ -160,7 +170,6 @@ def _evaluate(
     name: str,
     engine: Engine,
 ) -> EvaluationRecord:
-    there = [row for row in rows if row.split is Split.TEST]
     return evaluate(
         test,
         operating_point=point,
@@ -169,13 +178,18 @@ def _evaluate(
         runtime="keras" if engine is _KERAS else "litert",
         engine=engine,
         split="test",
-        attributes={
-            "age": [age_band(row.age) for row in there],
-            "sex": [row.sex for row in there],
-            "site": [row.site for row in there],
-            "source": [row.source for row in there],
-        },
+        attributes=_attributes(rows),
     )
+
+
+def _attributes(rows: tuple[Row, ...]) -> dict[str, list[str | None]]:
+    there = [row for row in rows if row.split is Split.TEST]
+    return {
+        "age": [age_band(row.age) for row in there],
+        "sex": [row.sex for row in there],
+        "site": [row.site for row in there],
+        "source": [row.source for row in there],
+    }
 
 
 def _fit(validation: Predictions) -> tuple[OperatingPoint, float]:
@@ -245,8 +259,9 @@ def _write_file(
         precision=precision,
         reference_name="distill",
         split="test",
-        parity_passed=parity.passed,
         config=EXPERIMENT.verify,
+        findings=parity_findings(parity),
+        attributes=_attributes(rows),
     )
     folder = root / "verify" / name
     for file, value in (("evaluation", record), ("parity", parity), ("verdict", verdict)):

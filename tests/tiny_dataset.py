@@ -1,7 +1,8 @@
-"""A prepared data set of small random images, the malignant ones darker in red."""
+"""A prepared data set of small images; unless told otherwise random ones, the malignant redder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,22 @@ from edgekd.data.table import Row, Split, write_table
 from edgekd.plain import write_json
 
 PX, CLASSES, COUNT = 32, ("mel", "nv", "bkl"), 60
+Pictures = Callable[[int, int], np.ndarray]
 
 
-def prepare(folder: Path) -> Path:
-    """Write it to `folder`: `COUNT` images a split, a third of them malignant."""
-    rng = np.random.Generator(np.random.PCG64(8))
-    rows = [row for split in Split for row in _split(folder, split, rng)]
+def reddish(count: int, seed: int) -> np.ndarray:
+    """Noise uint8 [count, 32, 32, 3]; all but every third image have half the red."""
+    rng = np.random.Generator(np.random.PCG64([8, seed]))
+    images = rng.integers(0, 256, (count, PX, PX, 3), np.uint8)
+    images[np.arange(count) % 3 > 0, ..., 0] //= 2
+    return images
+
+
+def prepare(folder: Path, pictures: Pictures = reddish) -> Path:
+    """Write it to `folder`: `COUNT` images a split, drawn by `pictures(count, seed)`, every third malignant."""
+    rows = [
+        row for number, split in enumerate(Split) for row in _split(folder, split, pictures(COUNT, number))
+    ]
     write_table(folder / "table.csv", rows)
     record = DatasetRecord(
         schema=SCHEMA,
@@ -31,9 +42,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def _split(folder: Path, split: Split, rng: np.random.Generator) -> list[Row]:
-    images = rng.integers(0, 256, (COUNT, PX, PX, 3), np.uint8)
-    images[::3, ..., 0] //= 2
+def _split(folder: Path, split: Split, images: np.ndarray) -> list[Row]:
     ids = [f"{split}{n}" for n in range(COUNT)]
     store = folder / "store" / split
     store.mkdir(parents=True)
@@ -46,6 +55,8 @@ def _split(folder: Path, split: Split, rng: np.random.Generator) -> list[Row]:
             diagnosis=CLASSES[n % 3],
             malignant=n % 3 == 0,
             split=split,
+            age=25.0 + n % 50,
+            sex="female" if n % 2 else "male",
             source="synthetic",
         )
         for n, name in enumerate(ids)

@@ -68,3 +68,11 @@ QUANTIZED_OUTPUT_STEPS = 2
 # models: a dead channel of offset 2.5 gets one tap of 2 · 2.5 · 1.5e-5; times inputs up to 6, through kernels
 # whose absolute sums are below 4, twice.
 MENDED_CHANNEL = 2 * 2.5 * 1.5e-5 * 6 * 4 * 4
+
+# Core ML: weights rounded to half precision (2⁻¹¹ relative each), and with it the values between five layers;
+# a logit is a sum of hundreds of such terms, whose errors mostly cancel: a few 2⁻¹¹ of the range.
+HALF_PRECISION_RELATIVE = 4 * 2.0**-11
+
+# Core ML: weights from a palette of 16 values found by k-means, an error of about a tenth of their spread;
+# over sums of hundreds of terms and three layers, some percent of the range of the outputs: up to 20 of 255.
+PALETTE_MEAN_STEPS = 20.0

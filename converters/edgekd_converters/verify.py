@@ -1,4 +1,4 @@
-"""The station `verify`: every exported file, run by LiteRT, against the Keras student it came from.
+"""The station `verify`: every exported artefact, run by its engine, against the Keras student it came from.
 
     <verify>/<precision>/parity.json                  the outputs against the Keras twin's (edgekd.parity/1)
     <verify>/<precision>/validation_predictions.csv   what threshold and temperature were fitted on
@@ -9,12 +9,13 @@
 
 The file itself is not touched: a card that knows its operating point is embedded when the bundle is made.
 The Keras side is read from the predictions the training stations left; nothing is computed twice, and no
-TensorFlow is needed here.
+TensorFlow is needed here. Of a file that cannot be run there is only the verdict.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,21 +24,36 @@ from edgekd.config import Precision, VerifyConfig
 from edgekd.console import log
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ModelError
-from edgekd.metrics.calibration import fit_temperature
-from edgekd.metrics.evaluation import EvaluationRecord, evaluate, read_evaluation
-from edgekd.metrics.operating_point import fit_threshold
+from edgekd.metrics.evaluation import EvaluationRecord, read_evaluation
 from edgekd.metrics.paired import Verdict
-from edgekd.metrics.predictions import Predictions, read_predictions, write_predictions
+from edgekd.metrics.predictions import Predictions, read_predictions
 from edgekd.plain import write_json, write_text
-from edgekd.runtimes.base import Engine
-from edgekd.runtimes.litert import LitertRuntime
-from edgekd.runtimes.predict import attributes, groups, run
-from edgekd_converters.export import CARD, TFLITE
-from edgekd_converters.verdict import VerdictRecord, judge, measure_parity
+from edgekd.runtimes.base import Runtime
+from edgekd.runtimes.evaluate import (
+    EVALUATION,
+    PREDICTIONS,
+    VALIDATION_PREDICTIONS,
+    Answers,
+    answer_splits,
+    evaluate_splits,
+    write_results,
+)
+from edgekd.runtimes.predict import attributes
+from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
+from edgekd_converters.artefacts import exported as found_in
+from edgekd_converters.export import CARD
+from edgekd_converters.verdict import VERDICT, Check, Finding, VerdictRecord, failed
+from edgekd_converters.verdict_gate import artefact_digest
+from edgekd_converters.verdict_judge import judge, refuse
+from edgekd_converters.verdict_parity import ParityRecord, measure_parity
+from edgekd_converters.verify_findings import (
+    calibration_findings,
+    card_findings,
+    operating_point_findings,
+    parity_findings,
+)
 
-EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
-VALIDATION_PREDICTIONS = "validation_predictions.csv"
-PARITY, VERDICT = "parity.json", "verdict.json"
+PARITY = "parity.json"
 
 
 @dataclass(frozen=True)
@@ -51,13 +67,25 @@ class _Twin:
 
 
 @dataclass(frozen=True)
-class _Outputs:
-    """What a file answered on both splits, with what engine, and the step of its output."""
+class _Opened:
+    """An artefact ready to run, the name of its engine, and the step of its output (0: float)."""
 
-    validation: Predictions
-    test: Predictions
-    engine: Engine
+    runtime: Runtime
+    engine: str
     step: float
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One artefact to be verified, and everything it is verified against."""
+
+    precision: Precision
+    artefact: Path
+    dataset: Dataset
+    twin: _Twin
+    reference: _Twin
+    config: VerifyConfig
+    out: Path
 
 
 def verify(
@@ -69,15 +97,16 @@ def verify(
     config: VerifyConfig,
     out: Path,
 ) -> dict[str, float]:
-    """Verify every file below `exported`; how many `passed`, `failed` and stayed `undecided`, and each AUC.
+    """Verify every artefact below `exported`; how many `passed`, `failed` and stayed `undecided`, each AUC.
 
     The parity twin of int8 is the quantization-aware model of `qat`, of the others the float `student`,
-    which is also the reference of every verdict. A failed verdict is a result, not an error: all records
-    are written, and the caller decides.
+    which is also the reference of every verdict. A failed verdict is a result, not an error, and so is a
+    file that cannot be run: the records are written, and the caller decides.
 
     Raises:
-        ModelError: there is no exported file, or one cannot be run.
-        DataError: the predictions of a training station are missing or of other images.
+        ModelError: there is no exported file, a card is missing, or int8 is there without `qat`.
+        DataError: the predictions of a training station are missing or of other images, or the validation
+            split lacks a class.
     """
     dataset = open_dataset(dataset_folder)
     reference = _open_twin(student, dataset)
@@ -85,31 +114,26 @@ def verify(
     counts = dict.fromkeys(Verdict, 0)
     metrics: dict[str, float] = {}
     for precision in _exported(exported):
-        twin = quantized if precision is Precision.INT8 else reference
+        twin = quantized if ROUTES[precision].trained else reference
         if twin is None:
             raise ModelError(
-                f"{exported / precision}: int8 is verified against the quantization-aware model, and the "
-                "folder of the station qat was not given"
+                f"{exported / precision}: {precision} is verified against the quantization-aware model, and "
+                "the folder of the station qat was not given"
             )
-        evaluation, verdict = _verify_file(
-            exported / precision,
-            out / precision,
-            dataset=dataset,
-            precision=precision,
-            twin=twin,
-            reference=reference,
-            config=config,
-        )
+        artefact = artefact_file(exported, precision)
+        job = _Job(precision, artefact, dataset, twin, reference, config, out / precision)
+        evaluation, verdict = _verify(job)
         counts[verdict.verdict] += 1
-        if evaluation.auc.value is not None:
+        if evaluation is not None and evaluation.auc.value is not None:
             metrics[f"{precision}_auc"] = evaluation.auc.value
+        _tell(precision, evaluation, verdict)
     return {verdict.value: float(count) for verdict, count in counts.items()} | metrics
 
 
 def _exported(folder: Path) -> list[Precision]:
-    found = [precision for precision in Precision if (folder / precision / TFLITE).is_file()]
+    found = found_in(folder)
     if not found:
-        raise ModelError(f"{folder}: no <precision>/{TFLITE} in it; run edgekd export first")
+        raise ModelError(f"{folder}: no <precision>/{TFLITE} or {MLPACKAGE} in it; run edgekd export first")
     return found
 
 
@@ -122,95 +146,130 @@ def _open_twin(folder: Path, dataset: Dataset) -> _Twin:
     )
 
 
-def _verify_file(
-    folder: Path,
-    out: Path,
-    *,
-    dataset: Dataset,
-    precision: Precision,
-    twin: _Twin,
-    reference: _Twin,
-    config: VerifyConfig,
-) -> tuple[EvaluationRecord, VerdictRecord]:
-    card = read_card(folder / CARD)
-    outputs = _run(folder / TFLITE, dataset, card)
-    card = _fitted(card, outputs.validation, config)
-    parity = measure_parity(
-        outputs.validation,
-        twin.validation,
-        precision=precision,
-        twin_name=twin.name,
-        twin_threshold=twin.threshold,
-        output_step=outputs.step,
-        config=config,
+def _verify(job: _Job) -> tuple[EvaluationRecord | None, VerdictRecord]:
+    """Verify one artefact and write its records."""
+    card = read_card(job.artefact.parent / CARD)
+    findings = (
+        *card_findings(card, job.dataset),
+        *calibration_findings(job.artefact.parent, job.precision, job.dataset),
     )
-    evaluation = _evaluate(outputs, dataset, card)
-    verdict = judge(
-        outputs.test,
-        reference.test,
-        thresholds=(evaluation.operating_point.threshold, reference.threshold),
-        precision=precision,
-        reference_name=reference.name,
-        split=dataset.test.split,
-        parity_passed=parity.passed,
-        config=config,
+    job.out.mkdir(parents=True, exist_ok=True)
+    try:
+        opened, answers = _answer(job, card)
+    except ModelError as error:
+        verdict = _refuse(job, (*findings, failed(Check.RUNS, str(error))))
+        write_json(job.out / VERDICT, verdict)
+        return None, verdict
+    evaluation = evaluate_splits(
+        answers, job.dataset, config=job.config, artefact=job.precision, runtime=opened.engine
     )
-    out.mkdir(parents=True, exist_ok=True)
-    write_predictions(out / VALIDATION_PREDICTIONS, outputs.validation)
-    write_predictions(out / PREDICTIONS, outputs.test)
-    for name, record in ((PARITY, parity), (EVALUATION, evaluation), (VERDICT, verdict)):
-        write_json(out / name, record)
-    write_text(out / CARD, card.to_json())
-    log.info("%-8s %s", precision, _summary(evaluation, verdict))
+    parity = _parity(job, answers, opened.step)
+    findings += operating_point_findings(card, evaluation.operating_point) + parity_findings(parity)
+    verdict = _judge(job, answers.test, evaluation, findings)
+    write_results(job.out, answers, evaluation)
+    write_json(job.out / PARITY, parity)
+    write_json(job.out / VERDICT, verdict)
+    write_text(job.out / CARD, _completed(card, evaluation, job.config).to_json())
     return evaluation, verdict
 
 
-def _run(path: Path, dataset: Dataset, card: ModelCard) -> _Outputs:
-    runtime = LitertRuntime(path)
-    try:
-        validation, test = (
-            run(
-                runtime,
-                samples,
-                classes=card.labels,
-                malignant=card.malignant,
-                label=f"verify {card.precision} {samples.split}",
-            )
-            for samples in (dataset.validation, dataset.test)
+def _answer(job: _Job, card: ModelCard) -> tuple[_Opened, Answers]:
+    if sorted(card.labels) != sorted(job.dataset.classes):
+        raise ModelError(
+            f"{job.artefact}: its card has other labels than the data set: it cannot be judged on it"
         )
-        return _Outputs(validation, test, runtime.engine, runtime.output_step)
+    opened = _OPEN[job.artefact.suffix](job.artefact)
+    try:
+        if opened.runtime.n_logits != len(card.labels):
+            raise ModelError(
+                f"{job.artefact}: {opened.runtime.n_logits} outputs and {len(card.labels)} labels in its card"
+            )
+        answers = answer_splits(
+            opened.runtime,
+            job.dataset,
+            classes=card.labels,
+            malignant=job.dataset.malignant,
+            label=f"verify {job.precision}",
+        )
     finally:
-        runtime.close()
+        opened.runtime.close()
+    return opened, answers
 
 
-def _fitted(card: ModelCard, validation: Predictions, config: VerifyConfig) -> ModelCard:
+def _open_tflite(path: Path) -> _Opened:
+    from edgekd.runtimes.litert import LitertRuntime
+    from edgekd.runtimes.probe import probe
+
+    probe(path)  # a file with NaN in it can crash the interpreter
+    runtime = LitertRuntime(path)
+    return _Opened(runtime, "litert", runtime.output_step)
+
+
+def _open_coreml(path: Path) -> _Opened:
+    from edgekd.runtimes.coreml import CoremlRuntime
+
+    return _Opened(CoremlRuntime(path), "coreml", 0.0)
+
+
+_OPEN: Mapping[str, Callable[[Path], _Opened]] = {
+    Path(TFLITE).suffix: _open_tflite,
+    Path(MLPACKAGE).suffix: _open_coreml,
+}
+
+
+def _parity(job: _Job, answers: Answers, output_step: float) -> ParityRecord:
+    return measure_parity(
+        answers.validation,
+        job.twin.validation,
+        precision=job.precision,
+        twin_name=job.twin.name,
+        twin_threshold=job.twin.threshold,
+        output_step=output_step,
+        config=job.config,
+    )
+
+
+def _judge(
+    job: _Job, test: Predictions, evaluation: EvaluationRecord, findings: tuple[Finding, ...]
+) -> VerdictRecord:
+    return judge(
+        test,
+        job.reference.test,
+        thresholds=(evaluation.operating_point.threshold, job.reference.threshold),
+        precision=job.precision,
+        reference_name=job.reference.name,
+        split=job.dataset.test.split,
+        config=job.config,
+        findings=findings,
+        attributes=attributes(job.dataset.test),
+        artefact_sha256=artefact_digest(job.artefact),
+    )
+
+
+def _refuse(job: _Job, findings: tuple[Finding, ...]) -> VerdictRecord:
+    return refuse(
+        findings,
+        precision=job.precision,
+        reference_name=job.reference.name,
+        split=job.dataset.test.split,
+        config=job.config,
+        artefact_sha256=artefact_digest(job.artefact),
+    )
+
+
+def _completed(card: ModelCard, evaluation: EvaluationRecord, config: VerifyConfig) -> ModelCard:
     """`card` with the threshold and the temperature that suit the file's own validation predictions."""
-    labels, score = validation.labels, validation.score
     return dataclasses.replace(
         card,
-        operating_point=fit_threshold(labels, score, config.rule, config.target),
-        temperature=fit_temperature(labels, score),
+        operating_point=evaluation.operating_point,
+        temperature=evaluation.temperature,
         margin=config.margin,
     )
 
 
-def _evaluate(outputs: _Outputs, dataset: Dataset, card: ModelCard) -> EvaluationRecord:
-    if card.operating_point is None:
-        raise ModelError(f"card of {card.name}: no operating point")
-    return evaluate(
-        outputs.test,
-        operating_point=card.operating_point,
-        temperature=card.temperature,
-        artefact=card.precision,
-        runtime="litert",
-        engine=outputs.engine,
-        split=dataset.test.split,
-        groups=groups(dataset.test),
-        attributes=attributes(dataset.test),
-    )
-
-
-def _summary(evaluation: EvaluationRecord, verdict: VerdictRecord) -> str:
-    parity = "" if verdict.parity_passed else ", parity failed"
-    area = "undefined" if evaluation.auc.value is None else f"{evaluation.auc.value:.3f}"
-    return f"AUC {area}, {verdict.verdict}{parity}"
+def _tell(precision: Precision, evaluation: EvaluationRecord | None, verdict: VerdictRecord) -> None:
+    area = evaluation.auc.value if evaluation else None
+    told = "undefined" if area is None else f"{area:.3f}"
+    log.info("%-12s AUC %s, %s", precision, told, verdict.verdict)
+    for finding in verdict.reasons:
+        log.info("%-12s   %s: %s", "", finding.check, finding.message)

@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 UNDIVIDED = "undivided"
 
 _TOLD = ("age", "sex", "site", "patient", "lesion")
-_BAND_YEARS, _LAST_BAND = 20, 80
+_AGE_BANDS, _OLDEST = ((30, "0-29"), (50, "30-49"), (70, "50-69")), "70+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +65,13 @@ def _source(rows: Sequence[Row], sizes: Sequence[str | None]) -> SourceCensus:
 
 
 def age_band(age: float | None) -> str | None:
-    """The twenty years `age` falls in: 0-19, 20-39, 40-59, 60-79 or 80+."""
+    """The band of an age in years: 0-29, 30-49, 50-69, 70+; None stays None.
+
+    Wide enough that a few hundred test images leave ten malignant ones in most bands.
+    """
     if age is None:
         return None
-    low = int(age) // _BAND_YEARS * _BAND_YEARS
-    return f"{_LAST_BAND}+" if low >= _LAST_BAND else f"{low}-{low + _BAND_YEARS - 1}"
+    return next((name for limit, name in _AGE_BANDS if age < limit), _OLDEST)
 
 
 def _tally(values: Iterable[str | None]) -> dict[str, int]:

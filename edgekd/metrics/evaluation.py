@@ -14,8 +14,10 @@ from edgekd.card import OperatingPoint
 from edgekd.errors import DataError, UsageError
 from edgekd.metrics.binary import Bools, Floats
 from edgekd.metrics.calibration import (
+    brier_interval,
     brier_score_loss,
     calibration,
+    ece_interval,
     expected_calibration_error,
     probability,
 )
@@ -70,7 +72,9 @@ class EvaluationRecord:
 
     Rates, areas and probabilities are fractions 0..1; `threshold` is in log odds. None marks a figure that
     is undefined for want of a class. `ece` has ten bins of equal mass; probabilities are sigmoid(score /
-    temperature). `false_negatives` are the ids of the malignant images missed, in the order of the images.
+    temperature). `brier_interval` and `ece_interval` hold the same values with their bounds (null in records
+    of earlier versions). `false_negatives` are the ids of the malignant images missed, in the order of the
+    images.
     """
 
     schema: str = SCHEMA
@@ -94,6 +98,8 @@ class EvaluationRecord:
     predictive_values: tuple[PredictiveValues, ...]
     subgroups: tuple[Subgroup, ...] = ()
     false_negatives: tuple[str, ...]
+    brier_interval: Estimate | None = None
+    ece_interval: Estimate | None = None
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -115,8 +121,8 @@ def evaluate(
     """Every figure of `predictions` at a threshold that was fixed before.
 
     `groups` (a patient or lesion per image, None = unknown) turns the intervals of AUC, sensitivity and
-    specificity into cluster-bootstrap ones, unless every group holds a single image. `attributes` (e.g.
-    `{"sex": [...]}`, one value per image) adds subgroups.
+    specificity into cluster-bootstrap ones, unless every group holds a single image; those of Brier score
+    and ECE always are. `attributes` (e.g. `{"sex": [...]}`, one value per image) adds subgroups.
 
     Raises:
         DataError: `groups` or an attribute has another length than the predictions.
@@ -126,6 +132,7 @@ def evaluate(
     counts = confusion(labels, called)
     proba, fitted = probability(score, temperature), calibration(labels, score / temperature)
     auc, sensitivity, specificity = _headline(labels, score, called, groups)
+    clusters = groups or (None,) * labels.size
     return EvaluationRecord(
         artefact=artefact,
         runtime=runtime,
@@ -151,6 +158,8 @@ def evaluate(
             for group in subgroups(name, values, labels, score, operating_point.threshold)
         ),
         false_negatives=tuple(predictions.image_ids[n] for n in np.flatnonzero(labels & ~called)),
+        brier_interval=brier_interval(labels, proba, clusters),
+        ece_interval=ece_interval(labels, proba, clusters),
     )
 
 

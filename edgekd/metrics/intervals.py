@@ -1,4 +1,7 @@
-"""Estimates with confidence intervals: Wilson for proportions, logit-DeLong for AUCs, cluster bootstrap."""
+"""Estimates with confidence intervals: Wilson for proportions, logit-DeLong for AUCs, cluster bootstraps.
+
+`python -m edgekd.metrics.coverage` prints how often they hold the truth.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from edgekd.errors import DataError
 from edgekd.metrics.binary import Floats, as_pairs, require_both
-from edgekd.metrics.ranking import delong, roc_auc_score
+from edgekd.metrics.ranking import delong_parts, roc_auc_score
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -72,6 +75,9 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
 def auc_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
     """The AUC with DeLong's interval on the logit scale, so that it stays within 0..1 (Pepe 2003, 5.2.4).
 
+    The quantile is Student's, with the degrees of freedom of Brunner & Munzel 2000 (Biometrical Journal
+    42:17–25): with thirty malignant images the normal one holds the truth too seldom.
+
     Where DeLong's variance is zero or undefined (perfect separation, all scores equal, one image of a
     class) the score interval of Newcombe 2006 (Statistics in Medicine 25:559–573, method 5) stands in, and
     `method` says so. All None when a class is absent.
@@ -85,14 +91,21 @@ def auc_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = CONF
     if not positives or not negatives:
         return Estimate(value=None, low=None, high=None, method=f"delong_logit({confidence:g})")
     area = roc_auc_score(labels, score)
-    variance = float(delong(labels, score)[1][0, 0]) if min(positives, negatives) > 1 else 0.0
+    parts = delong_parts(labels, score) if min(positives, negatives) > 1 else (0.0, 0.0)
+    variance = sum(parts)
     if variance <= 0 or not 0 < area < 1:
         low, high = _newcombe(area, positives, negatives, z)
         return Estimate(value=area, low=low, high=high, method=f"newcombe_2006({confidence:g})")
-    half = z * math.sqrt(variance) / (area * (1 - area))
-    logit = math.log(area / (1 - area))
-    low, high = _expit(logit - half), _expit(logit + half)
+    freedom = variance**2 / (parts[0] ** 2 / (positives - 1) + parts[1] ** 2 / (negatives - 1))
+    low, high = _logit_bounds(area, math.sqrt(variance), freedom, confidence)
     return Estimate(value=area, low=low, high=high, method=f"delong_logit({confidence:g})")
+
+
+def _logit_bounds(value: float, deviation: float, freedom: float, confidence: float) -> tuple[float, float]:
+    """Student's interval of a value within 0..1 on the logit scale, by the delta method."""
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * deviation / (value * (1 - value))
+    logit = math.log(value / (1 - value))
+    return _expit(logit - half), _expit(logit + half)
 
 
 def _newcombe(area: float, positives: int, negatives: int, z: float) -> tuple[float, float]:
@@ -137,11 +150,7 @@ def cluster_bootstrap(
     Raises:
         DataError: no image.
     """
-    index = _group_index(groups)
-    count = int(index.max()) + 1
-    generator = np.random.Generator(np.random.PCG64(seed))
-    drawn = (np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(resamples))
-    values = [value for times in drawn if (value := statistic(times[index].astype(np.float64))) is not None]
+    values, count = _resampled(statistic, groups, seed, resamples)
     value = statistic(np.ones(len(groups)))
     method = f"cluster_bootstrap({confidence:g}, {resamples} resamples of {count} groups, seed {seed})"
     if value is None or not values:
@@ -149,6 +158,43 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Estimate(value=value, low=float(low), high=float(high), method=method)
+
+
+def logit_bootstrap(
+    statistic: Statistic,
+    groups: Sequence[str | None],
+    *,
+    seed: int = 1,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """A statistic within 0..1 with Student's interval on the logit scale, its deviation from a bootstrap.
+
+    As `cluster_bootstrap`, for statistics that are skewed to the right, as small means of squares are: their
+    percentile interval lies too low. Without bounds at 0 and 1, and with a single group.
+
+    Raises:
+        DataError: no image.
+    """
+    values, count = _resampled(statistic, groups, seed, resamples)
+    value = statistic(np.ones(len(groups)))
+    method = f"logit_bootstrap({confidence:g}, {resamples} resamples of {count} groups, seed {seed})"
+    if value is None or not 0 < value < 1 or count < 2:
+        return Estimate(value=value, low=None, high=None, method=method)
+    low, high = _logit_bounds(value, float(np.std(values, ddof=1)), count - 1, confidence)
+    return Estimate(value=value, low=low, high=high, method=method)
+
+
+def _resampled(
+    statistic: Statistic, groups: Sequence[str | None], seed: int, resamples: int
+) -> tuple[list[float], int]:
+    """The values of `statistic` over resampled groups, where it is defined, and the number of groups."""
+    index = _group_index(groups)
+    count = int(index.max()) + 1
+    generator = np.random.Generator(np.random.PCG64(seed))
+    drawn = (np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(resamples))
+    values = [value for times in drawn if (value := statistic(times[index].astype(np.float64))) is not None]
+    return values, count
 
 
 def _group_index(groups: Sequence[str | None]) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ class NonInferiority:
     confidence: float
     method: str
     n: int
-    n_needed: int | None
+    n_needed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,7 @@ def non_inferiority(counts: Pairs, *, margin: float, confidence: float = CONFIDE
         confidence=confidence,
         method=f"tango_1998, one-sided({confidence:g})",
         n=counts.n,
-        n_needed=images_needed(counts, margin=margin, confidence=confidence) if counts.n else None,
+        n_needed=images_needed(counts, margin=margin, confidence=confidence),
     )
 
 
@@ -204,14 +204,10 @@ def images_needed(
 
     n = ((z_confidence √v₀ + z_power √v₁) / margin)², supposing no true difference; v₁ = the share of
     discordant images, v₀ = the variance under a loss of exactly `margin` at that discordance (Nam 1997,
-    Biometrics 53:1422–1430). Without discordant images it is the n at which Tango's bound passes.
-
-    Raises:
-        DataError: no image to plan on.
+    Biometrics 53:1422–1430). Without discordant images (or without any to plan on) it is the n at which
+    Tango's bound passes: the fewest that can decide.
     """
-    if counts.n == 0:
-        raise DataError("planning needs at least one image of the class")
-    discordant = (counts.only_reference + counts.only_candidate) / counts.n
+    discordant = (counts.only_reference + counts.only_candidate) / max(counts.n, 1)
     half = discordant / 2
     under_margin = 2 * _likeliest_lost(half, half, -margin) - margin * (1 + margin)
     z_confidence, z_power = float(norm.ppf(confidence)), float(norm.ppf(power))

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from edgekd.errors import DataError
-from edgekd.metrics.binary import Floats, as_pairs, least_count, require_both
+from edgekd.metrics.binary import Bools, Floats, as_pairs, least_count, require_both
 
 
 def roc_curve(y_true: ArrayLike, y_score: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -106,16 +106,33 @@ def delong(y_true: ArrayLike, *scores: ArrayLike) -> tuple[Floats, Floats]:
         DataError: fewer than two images of a class.
     """
     labels = as_pairs(y_true, scores[0])[0]
+    _require_two(labels)
+    placements = [_placements(labels, as_pairs(y_true, score)[1]) for score in scores]
+    malignant = np.stack([pair[0] for pair in placements])
+    benign = np.stack([pair[1] for pair in placements])
+    covariance = np.atleast_2d(np.cov(malignant)) / malignant.shape[1]
+    covariance = covariance + np.atleast_2d(np.cov(benign)) / benign.shape[1]
+    return malignant.mean(axis=1), covariance
+
+
+def delong_parts(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float, float]:
+    """The parts of DeLong's variance of one AUC that the malignant and the benign images bring.
+
+    Raises:
+        DataError: fewer than two images of a class.
+    """
+    labels, score = as_pairs(y_true, y_score)
+    _require_two(labels)
+    malignant, benign = _placements(labels, score)
+    return float(malignant.var(ddof=1) / malignant.size), float(benign.var(ddof=1) / benign.size)
+
+
+def _require_two(labels: Bools) -> None:
     positives, negatives = require_both(labels, "DeLong's covariance")
     if min(positives, negatives) < 2:
         raise DataError(
             f"DeLong's covariance needs two images of each class, got {positives} and {negatives}"
         )
-    placements = [_placements(labels, as_pairs(y_true, score)[1]) for score in scores]
-    malignant = np.stack([pair[0] for pair in placements])
-    benign = np.stack([pair[1] for pair in placements])
-    covariance = np.atleast_2d(np.cov(malignant)) / positives + np.atleast_2d(np.cov(benign)) / negatives
-    return malignant.mean(axis=1), covariance
 
 
 def _placements(labels: ArrayLike, score: Floats) -> tuple[Floats, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,8 +78,20 @@ def _subgroup(attribute: str, value: str, labels: Bools, score: Floats, threshol
     )
 
 
-def age_band(age: float | None) -> str | None:
-    """The band of an age in years: 0-29, 30-49, 50-69, 70+; None stays None."""
-    if age is None:
-        return None
-    return next((name for limit, name in ((30, "0-29"), (50, "30-49"), (70, "50-69")) if age < limit), "70+")
+def worst_subgroup(groups: Sequence[Subgroup]) -> Subgroup | None:
+    """The subgroup whose malignant images are found least often; None where none can be judged.
+
+    Considered are named values (not `unknown`) with at least `TOO_FEW` malignant images, of attributes that
+    divide the images (two values or more). Of equal sensitivities the one with more malignant images counts,
+    then the first.
+    """
+    divided = Counter(group.attribute for group in groups)
+    judged = [
+        (group.sensitivity.value, -group.n_positive, number, group)
+        for number, group in enumerate(groups)
+        if group.sensitivity.value is not None
+        and not group.too_few
+        and group.value != UNKNOWN
+        and divided[group.attribute] > 1
+    ]
+    return min(judged)[-1] if judged else None

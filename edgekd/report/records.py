@@ -22,7 +22,8 @@ from edgekd.runs import RECORD
 from edgekd.runs import SCHEMA as STEP_SCHEMA
 from edgekd.training.history import Epoch
 from edgekd_bench.record import BenchRecord, read_bench
-from edgekd_converters.verdict import ParityRecord, VerdictRecord
+from edgekd_converters.verdict import VerdictRecord
+from edgekd_converters.verdict_parity import ParityRecord
 
 T = TypeVar("T")
 

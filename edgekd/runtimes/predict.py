@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.console import progress
+from edgekd.data.census import age_band
 from edgekd.data.dataset import Samples
+from edgekd.errors import ModelError
 from edgekd.metrics.predictions import Predictions
-from edgekd.metrics.subgroups import age_band
 from edgekd.runtimes.base import Runtime
 
 BATCH = 32
@@ -55,12 +56,19 @@ def run(
     """The predictions of `runtime` on every image of `samples`; its outputs are named by `classes`.
 
     Raises:
-        ModelError: the images do not fit the runtime's input.
+        ModelError: the images do not fit the runtime's input, or an output is not finite.
     """
+    logits = predict(runtime, samples.images, label=label)
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if broken.size:
+        raise ModelError(
+            f"the network's outputs are not finite on {broken.size} of {len(logits)} images, first "
+            f"{samples.rows[broken[0]].image_id}: its weights are broken or its arithmetic overflows"
+        )
     return Predictions(
         image_ids=tuple(row.image_id for row in samples.rows),
         labels=samples.malignant,
-        logits=predict(runtime, samples.images, label=label),
+        logits=logits,
         names=classes,
         malignant=malignant,
     )

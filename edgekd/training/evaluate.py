@@ -7,16 +7,9 @@ from typing import Any
 
 from edgekd.config import VerifyConfig
 from edgekd.data.dataset import Dataset
-from edgekd.metrics.calibration import fit_temperature
-from edgekd.metrics.evaluation import EvaluationRecord, evaluate
-from edgekd.metrics.operating_point import fit_threshold
-from edgekd.metrics.predictions import write_predictions
-from edgekd.plain import write_json
+from edgekd.metrics.evaluation import EvaluationRecord
+from edgekd.runtimes.evaluate import answer_splits, evaluate_splits, write_results
 from edgekd.runtimes.keras import KerasRuntime
-from edgekd.runtimes.predict import attributes, groups, run
-
-EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
-VALIDATION_PREDICTIONS = "validation_predictions.csv"
 
 
 def evaluate_station(
@@ -28,34 +21,14 @@ def evaluate_station(
     Writes validation_predictions.csv, predictions.csv (test) and evaluation.json (test).
 
     Raises:
-        DataError: a logit is not finite, or a split lacks a class.
+        ModelError: a logit is not finite.
+        DataError: the validation split lacks a class.
     """
-    runtime = KerasRuntime(model)
-    validation, test = (
-        run(
-            runtime,
-            samples,
-            classes=dataset.classes,
-            malignant=dataset.malignant,
-            label=f"{artefact} on {samples.split}",
-        )
-        for samples in (dataset.validation, dataset.test)
+    answers = answer_splits(
+        KerasRuntime(model), dataset, classes=dataset.classes, malignant=dataset.malignant, label=artefact
     )
-    write_predictions(out / VALIDATION_PREDICTIONS, validation)
-    write_predictions(out / PREDICTIONS, test)
-    labels, score = validation.labels, validation.score
-    record = evaluate(
-        test,
-        operating_point=fit_threshold(labels, score, verify.rule, verify.target),
-        temperature=fit_temperature(labels, score),
-        artefact=artefact,
-        runtime="keras",
-        engine=runtime.engine,
-        split=dataset.test.split,
-        groups=groups(dataset.test),
-        attributes=attributes(dataset.test),
-    )
-    write_json(out / EVALUATION, record)
+    record = evaluate_splits(answers, dataset, config=verify, artefact=artefact, runtime="keras")
+    write_results(out, answers, record)
     return _metrics(record)
 
 

@@ -20,7 +20,7 @@ from edgekd_bench.record import file_name, read_bench
 from edgekd_bench.results import keep, read_kept
 from edgekd_bench.round import Status
 from edgekd_bench.tables import drifted, fill
-from edgekd_converters.verdict import judge
+from edgekd_converters.verdict_judge import judge
 
 COMMAND = "edgekd run tiny"
 POINT = OperatingPoint(rule="sensitivity_at_least(0.9)", threshold=0.0, fitted_on="validation")
@@ -67,7 +67,6 @@ def run(tmp_path: Path) -> Path:
             precision=Precision(name),
             reference_name="distill",
             split="test",
-            parity_passed=True,
             config=VerifyConfig(),
         )
         write_json(root / "verify" / name / "verdict.json", verdict)

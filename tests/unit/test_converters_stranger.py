@@ -182,7 +182,7 @@ def test_an_8_bit_file_calibrated_on_photographs(tmp_path):
     assert (found.inputs[0].scale, found.inputs[0].zero_point) == (np.float32(1 / 255), 0)
     runtime = LitertRuntime(tmp_path / "model.tflite")
     expected = np.asarray(load(tmp_path / "model.keras")(IMAGES))
-    # Noise lies a little outside of what photographs calibrate: a few steps of 8 bits in each of three layers.
+    # Noise lies a little outside of what photographs calibrate: a few steps in each of three layers.
     assert np.abs(runtime.logits(IMAGES.astype(np.uint8)) - expected).mean() < 6 * runtime.output_step
 
 

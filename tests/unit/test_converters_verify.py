@@ -17,7 +17,9 @@ from edgekd.metrics.predictions import Predictions, read_predictions, write_pred
 from edgekd.plain import file_digest, from_plain, write_json, write_text
 from edgekd_converters.export import write_exported
 from edgekd_converters.metadata import read_card as read_embedded_card
-from edgekd_converters.verdict import ParityRecord, VerdictRecord, judge, measure_parity
+from edgekd_converters.verdict import Check, Finding, VerdictRecord, failed
+from edgekd_converters.verdict_judge import judge
+from edgekd_converters.verdict_parity import ParityRecord, measure_parity
 from edgekd_converters.verify import verify
 from tiny_dataset import CLASSES, COUNT, PX, prepare
 from tiny_tflite import average_pool
@@ -55,16 +57,49 @@ def _parity(candidate: Predictions, twin: Predictions, precision: Precision, ste
     )
 
 
+def _step(twin: Predictions) -> float:
+    return float(np.ptp(twin.logits[:20])) / 255
+
+
 def test_parity_measures_what_it_says(twin):
+    step = _step(twin)
     shifted = dataclasses.replace(twin, logits=twin.logits + np.float32(0.25))
     found = _parity(shifted, twin, Precision.INT8, 0.125)
     assert found.n_images == 20
     assert found.mean_difference_logits == pytest.approx(0.25, abs=1e-6)
-    assert found.mean_absolute_difference_steps == pytest.approx(2.0, abs=1e-5)
-    assert found.max_absolute_difference_steps == pytest.approx(2.0, abs=1e-5)
+    assert found.mean_absolute_difference_steps == pytest.approx(0.25 / step, rel=1e-5)
+    assert found.max_absolute_difference_steps == pytest.approx(0.25 / step, rel=1e-5)
+    assert (found.step_logits, found.output_step_logits) == (pytest.approx(step), 0.125)
+    assert found.gain == pytest.approx(1.0, abs=1e-6)
     assert found.decision_agreement == 1.0  # a common shift of all logits moves no score
     lower = dataclasses.replace(twin, logits=twin.logits - np.float32(0.25))
     assert _parity(lower, twin, Precision.INT8, 0.125).mean_difference_logits < 0
+
+
+def test_parity_tells_gain_and_noise(twin):
+    doubled = dataclasses.replace(twin, logits=2 * twin.logits)
+    found = _parity(doubled, twin, Precision.INT8, 1.0)
+    assert not found.passed
+    assert found.gain == pytest.approx(2.0, rel=1e-6)
+    head = twin.logits[:20].astype(float)
+    expected = 10 * np.log10(head.var(axis=0).sum() / (head**2).mean(axis=0).sum())
+    assert found.signal_to_noise_db == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_coarse_output_is_no_excuse(twin):
+    """A file whose own step is large must not be measured in it."""
+    moved = dataclasses.replace(twin, logits=twin.logits + np.float32(3 * _step(twin)))
+    assert not _parity(moved, twin, Precision.INT8, 10.0).passed
+
+
+def test_outputs_are_matched_by_name(twin):
+    order = [2, 0, 1]
+    turned = dataclasses.replace(
+        twin, logits=twin.logits[:, order], names=tuple(twin.names[n] for n in order)
+    )
+    assert _parity(turned, twin, Precision.FP32, 0.0).passed
+    relabelled = dataclasses.replace(turned, logits=twin.logits)
+    assert not _parity(relabelled, twin, Precision.FP32, 0.0).passed
 
 
 def test_parity_counts_decisions_that_changed(twin):
@@ -76,28 +111,39 @@ def test_parity_counts_decisions_that_changed(twin):
     assert not found.passed
 
 
-@pytest.mark.parametrize(
-    ("precision", "step", "difference", "passed"),
-    [
-        (Precision.FP32, 0.0, 0.049, True),
-        (Precision.FP32, 0.0, 0.051, False),
-        (Precision.INT8, 0.5, 0.99, True),
-        (Precision.INT8, 0.5, 1.01, False),
-    ],
-)
-def test_parity_has_a_limit_per_precision(twin, precision, step, difference, passed):
+@pytest.mark.parametrize(("difference", "passed"), [(0.049, True), (0.051, False)])
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.COREML_FP32])
+def test_float32_files_have_a_limit_in_logits(twin, precision, difference, passed):
+    logits = twin.logits.copy()
+    logits[3, 1] += difference
+    found = _parity(dataclasses.replace(twin, logits=logits), twin, precision, 0.0)
+    assert (found.passed, found.step_logits) == (passed, None)
+
+
+STEPS = {
+    Precision.FP16: 0.5,
+    Precision.DYNAMIC: 2,
+    Precision.INT8: 2,
+    Precision.INT8_PTQ: 6,
+    Precision.INT8_MIXED: 6,
+    Precision.INT16X8: 2,
+    Precision.COREML_FP16: 0.5,
+    Precision.COREML_INT8: 2,
+    Precision.COREML_PAL4: 16,
+}
+
+
+@pytest.mark.parametrize("precision", STEPS)
+@pytest.mark.parametrize(("factor", "passed"), [(0.95, True), (1.05, False)])
+def test_rounded_files_have_a_limit_in_steps_of_the_twins_range(twin, precision, factor, passed):
     signs = np.where(np.arange(COUNT * 3).reshape(COUNT, 3) % 2, 1, -1)
-    moved = dataclasses.replace(twin, logits=(twin.logits + difference * signs).astype(np.float32))
-    assert _parity(moved, twin, precision, step).passed is passed
+    moved = twin.logits + factor * STEPS[precision] * _step(twin) * signs
+    found = _parity(dataclasses.replace(twin, logits=moved.astype(np.float32)), twin, precision, 0.001)
+    assert (found.passed, found.limit) == (passed, STEPS[precision])
 
 
-def test_rounded_weights_are_judged_by_the_range_of_the_twin(twin):
-    step = np.ptp(twin.logits[:20]) / 255
-    for factor, passed in ((1.9, True), (2.1, False)):
-        moved = dataclasses.replace(twin, logits=(twin.logits + factor * step).astype(np.float32))
-        found = _parity(moved, twin, Precision.DYNAMIC, 0.0)
-        assert found.passed is passed
-        assert found.step_logits == pytest.approx(step)
+def test_every_precision_has_a_limit():
+    assert set(Precision) == {*STEPS, Precision.FP32, Precision.COREML_FP32}
 
 
 def test_other_images_are_refused(twin):
@@ -107,7 +153,7 @@ def test_other_images_are_refused(twin):
         _judge(_predictions(twin.logits, "other"), twin)
 
 
-def _judge(candidate: Predictions, reference: Predictions, parity_passed: bool = True) -> VerdictRecord:
+def _judge(candidate: Predictions, reference: Predictions, *findings: Finding) -> VerdictRecord:
     return judge(
         candidate,
         reference,
@@ -115,8 +161,8 @@ def _judge(candidate: Predictions, reference: Predictions, parity_passed: bool =
         precision=Precision.INT8,
         reference_name="distill",
         split="test",
-        parity_passed=parity_passed,
         config=CONFIG,
+        findings=findings,
     )
 
 
@@ -151,7 +197,7 @@ def test_too_few_positives_decide_nothing(twin):
 
 
 def test_no_verdict_outweighs_failed_parity(twin):
-    found = _judge(twin, twin, parity_passed=False)
+    found = _judge(twin, twin, failed(Check.PARITY, "too far"))
     assert (found.verdict, found.passed, found.parity_passed) == (Verdict.FAILED, False, False)
 
 
@@ -198,15 +244,15 @@ def _trained(folder: Path, dataset: Path, bias: float) -> Path:
 
 
 def test_the_station_writes_every_record(tmp_path, prepared):
-    exported = _exported(tmp_path / "export", Precision.FP16).parent
-    before = file_digest(exported / "fp16" / "model.tflite")
+    exported = _exported(tmp_path / "export", Precision.DYNAMIC).parent
+    before = file_digest(exported / "dynamic" / "model.tflite")
     student = _trained(tmp_path / "distill", prepared, 0.0)
     out = tmp_path / "verify"
     found = verify(
         dataset_folder=prepared, student=student, qat=None, exported=exported, config=CONFIG, out=out
     )
     assert found["failed"] == 0 and found["passed"] + found["undecided"] == 1
-    folder = out / "fp16"
+    folder = out / "dynamic"
     assert sorted(path.name for path in folder.iterdir()) == [
         "card.json",
         "evaluation.json",
@@ -220,7 +266,7 @@ def test_the_station_writes_every_record(tmp_path, prepared):
     verdict = from_plain(VerdictRecord, json.loads((folder / "verdict.json").read_text()))
     assert (verdict.reference, verdict.candidate, verdict.n, verdict.n_positive) == (
         "distill",
-        "fp16",
+        "dynamic",
         60,
         20,
     )
@@ -231,23 +277,23 @@ def test_the_station_writes_every_record(tmp_path, prepared):
     ]
     assert threshold != -2.5
     assert verdict.sensitivity_difference.value == pytest.approx(called[0].mean() - called[1].mean())
-    assert file_digest(exported / "fp16" / "model.tflite") == before
+    assert file_digest(exported / "dynamic" / "model.tflite") == before
 
 
 def test_the_card_learns_the_operating_point_of_its_own_file(tmp_path, prepared):
-    exported = _exported(tmp_path / "export", Precision.FP16).parent
+    exported = _exported(tmp_path / "export", Precision.DYNAMIC).parent
     student = _trained(tmp_path / "distill", prepared, 0.0)
     out = tmp_path / "verify"
     verify(dataset_folder=prepared, student=student, qat=None, exported=exported, config=CONFIG, out=out)
-    card = read_card(out / "fp16" / "card.json")
-    evaluation = read_evaluation(out / "fp16" / "evaluation.json")
+    card = read_card(out / "dynamic" / "card.json")
+    evaluation = read_evaluation(out / "dynamic" / "evaluation.json")
     assert card.operating_point == evaluation.operating_point
     assert card.margin == CONFIG.margin and card.temperature == evaluation.temperature != 1.0
-    validation = read_predictions(out / "fp16" / "validation_predictions.csv", ("mel",))
+    validation = read_predictions(out / "dynamic" / "validation_predictions.csv", ("mel",))
     called = validation.score >= card.operating_point.threshold
     assert called[validation.labels].mean() >= CONFIG.target
-    assert read_embedded_card(exported / "fp16" / "model.tflite").operating_point is None
-    assert evaluation.artefact == "fp16" and evaluation.runtime == "litert"
+    assert read_embedded_card(exported / "dynamic" / "model.tflite").operating_point is None
+    assert evaluation.artefact == "dynamic" and evaluation.runtime == "litert"
     assert evaluation.engine["kernels"] == "xnnpack"
 
 

@@ -12,7 +12,7 @@ from edgekd.metrics.evaluation import EvaluationRecord, evaluate, read_evaluatio
 from edgekd.metrics.intervals import auc_interval, wilson
 from edgekd.metrics.operating_point import Confusion
 from edgekd.metrics.predictions import Predictions
-from edgekd.metrics.subgroups import age_band, subgroups
+from edgekd.metrics.subgroups import subgroups
 from edgekd.plain import from_plain, to_plain, write_json
 from tolerances import EXACT_ARITHMETIC
 
@@ -111,13 +111,6 @@ def test_attributes_become_subgroups_of_the_record() -> None:
         ("site", "head", 2),
         ("site", "unknown", 1),
     ]
-
-
-@pytest.mark.parametrize(
-    ("age", "band"), [(None, None), (0, "0-29"), (29.9, "0-29"), (30, "30-49"), (69, "50-69"), (70, "70+")]
-)
-def test_age_bands(age: float | None, band: str | None) -> None:
-    assert age_band(age) == band
 
 
 def test_a_record_reads_back(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from edgekd.errors import DataError
 from edgekd.metrics.intervals import (
@@ -11,7 +12,7 @@ from edgekd.metrics.intervals import (
     weighted_share,
     wilson,
 )
-from edgekd.metrics.ranking import delong, roc_auc_score
+from edgekd.metrics.ranking import delong, delong_parts, roc_auc_score
 from tolerances import EXACT_ARITHMETIC
 
 
@@ -48,7 +49,12 @@ def test_the_logit_interval_is_delongs_on_the_logit_scale() -> None:
         return float(np.log(p / (1 - p)))
 
     assert estimate.low is not None and estimate.high is not None
-    half = 1.959963984540054 * np.sqrt(variance) / (area * (1 - area))
+    malignant, benign = delong_parts(labels, score)
+    assert malignant + benign == pytest.approx(variance, rel=1e-12)
+    sizes = labels.sum(), (~labels).sum()
+    freedom = variance**2 / (malignant**2 / (sizes[0] - 1) + benign**2 / (sizes[1] - 1))
+    assert min(sizes) - 1 < freedom < 98
+    half = t.ppf(0.975, freedom) * np.sqrt(variance) / (area * (1 - area))
     assert logit(estimate.low) == pytest.approx(logit(area) - half, abs=EXACT_ARITHMETIC)
     assert logit(estimate.high) == pytest.approx(logit(area) + half, abs=EXACT_ARITHMETIC)
     assert estimate.method == "delong_logit(0.95)"

@@ -87,7 +87,7 @@ def test_non_inferiority_has_three_answers() -> None:
     assert non_inferiority(counts(0, 0, 132), margin=0.02).verdict is Verdict.UNDECIDED
     assert non_inferiority(counts(30, 2, 117), margin=0.02).verdict is Verdict.FAILED
     nothing = non_inferiority(counts(0, 0, 0), margin=0.02)
-    assert nothing.verdict is Verdict.UNDECIDED and nothing.n_needed is None and nothing.lower is None
+    assert nothing.verdict is Verdict.UNDECIDED and nothing.n_needed == 133 and nothing.lower is None
 
 
 def test_a_one_sided_bound_is_the_two_sided_one_at_twice_the_error() -> None:
@@ -149,8 +149,6 @@ def test_unequal_images_cannot_be_paired() -> None:
     with pytest.raises(DataError, match="same images"):
         compare_calls([0, 1], [True, False], [True], margin=0.1)
     assert pairs([], []).n == 0
-    with pytest.raises(DataError, match="at least one"):
-        images_needed(pairs([], []), margin=0.1)
 
 
 def test_equal_scores_have_equal_aucs() -> None:
