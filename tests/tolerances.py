@@ -76,3 +76,7 @@ HALF_PRECISION_RELATIVE = 4 * 2.0**-11
 # Core ML: weights from a palette of 16 values found by k-means, an error of about a tenth of their spread;
 # over sums of hundreds of terms and three layers, some percent of the range of the outputs: up to 20 of 255.
 PALETTE_MEAN_STEPS = 20.0
+
+# Core ML: the same sums in another order behind fifty layers that no training made stable: each layer adds
+# rounding of 2⁻²⁴ · √500 of its range and may pass on more than it gets; 50 · 1.3e-6 and a factor 3 for that.
+FLOAT_DEEP_RELATIVE = 2e-4

@@ -24,6 +24,7 @@ from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
 from edgekd_converters.calibration import CALIBRATION, Calibration, choose_calibration
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import embed_card
+from edgekd_converters.standard_metadata import embed_standard_metadata
 from edgekd_converters.worker import Conversion, run_worker
 
 FLOAT_MODEL, QUANTIZED_MODEL = "model.keras", "model.h5"
@@ -145,7 +146,7 @@ def write_exported(path: Path, card: ModelCard) -> None:
 
 
 def _finish_tflite(path: Path, card: ModelCard) -> None:
-    path.write_bytes(embed_card(path.read_bytes(), card))
+    path.write_bytes(embed_card(embed_standard_metadata(path.read_bytes(), card), card))
     inspection = inspect_tflite(path)
     if inspection.load_error is not None:
         raise ModelError(f"{path}: {inspection.load_error}")
@@ -153,7 +154,7 @@ def _finish_tflite(path: Path, card: ModelCard) -> None:
 
 
 def _finish_coreml(path: Path, card: ModelCard) -> None:
-    from edgekd_converters.coreml import embed_card_coreml
+    from edgekd_converters.coreml_card import embed_card_coreml
     from edgekd_converters.coreml_inspect import inspect_coreml
 
     embed_card_coreml(path, card)

@@ -16,10 +16,9 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekd.card import METADATA_NAME
 from edgekd.errors import ModelError
 from edgekd.runtimes.probe import probe
-from edgekd_converters.metadata import DAMAGED, open_model
+from edgekd_converters.metadata_front import DAMAGED, open_model, read_model
 
 SCHEMA = "edgekd.inspect/1"
-MAX_BYTES = 1 << 30
 
 _OPERATORS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"
@@ -63,7 +62,7 @@ class Inspection:
     convolutions and dense layers for one image, null where the file leaves shapes to the runtime.
     `min_runtime_version` is what the converter wrote and not reliable.
     `delegate_partitions` is the number of pieces XNNPACK runs; null, with the reason in
-    `load_error`, when LiteRT cannot run the file on this machine.
+    `load_error`, when LiteRT cannot run the file on this machine (both null: it was not tried).
     """
 
     schema: str = SCHEMA
@@ -84,22 +83,22 @@ class Inspection:
     load_error: str | None
 
 
-def inspect_tflite(path: Path) -> Inspection:
+def inspect_tflite(path: Path, *, run: bool = True) -> Inspection:
     """What the .tflite file `path` holds; the file may come from anywhere.
 
-    It is read with bounds checked, and run once in a process of its own.
+    It is read with bounds checked and, unless `run` is false, run once in a process of its own.
 
     Raises:
         ModelError: the file is missing, larger than 1 GiB, not a .tflite file, or damaged.
     """
-    data = _read(path)
+    data = read_model(path)
     try:
         found = _Reader(data).facts()
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except DAMAGED as error:
         raise ModelError(f"{path}: damaged .tflite file, its tables point outside of it") from error
-    partitions, load_error = _partitions(path)
+    partitions, load_error = _partitions(path) if run else (None, None)
     return Inspection(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
@@ -107,16 +106,6 @@ def inspect_tflite(path: Path) -> Inspection:
         load_error=load_error,
         **found,
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ModelError(f"{path}: {size} bytes, expected a model of at most {MAX_BYTES}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _partitions(path: Path) -> tuple[int | None, str | None]:

@@ -148,7 +148,7 @@ def _output_findings(
     """Whether the outputs depend on the image, and the calls divide the images as the reference's do."""
     spread, usual = float(candidate.score.std()), float(reference.score.std())
     found = []
-    if spread < _FLAT * usual or spread == 0:
+    if spread < _FLAT * usual or np.ptp(candidate.score) == 0:
         found.append(
             failed(Check.OUTPUTS, f"scores hardly vary: deviation {spread:.3g}, the reference's {usual:.3g}")
         )

@@ -7,6 +7,7 @@ AUCs, Brier scores and calibration errors are simulated, from binormal scores wi
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from edgekd.console import emit_json, emit_table
 from edgekd.metrics.binary import Bools, Floats
 from edgekd.metrics.calibration import brier_interval, ece_interval, weighted_brier, weighted_ece
 from edgekd.metrics.intervals import CONFIDENCE, Estimate, auc_interval, wilson
-from edgekd.metrics.paired import Pairs, auc_difference, paired_difference
+from edgekd.metrics.paired import Pairs, auc_difference, non_inferiority, paired_difference
 
 SIZES = ((150, 30), (600, 117))  # images, of which malignant: a small test split, and ISIC 2017's
 SENSITIVITIES = (0.80, 0.85, 0.90, 0.95)
@@ -28,7 +29,7 @@ MISCALIBRATIONS = ((1.0, 0.0), (1.3, 0.0), (1.0, 0.6))  # slope and shift of the
 REPLICATES = 2000
 RESAMPLED = 300
 _RESAMPLES = 400
-_POPULATION = 400_000
+_POPULATION = 100_000
 _CORRELATION = 0.9  # of two networks' scores, within a class
 _AREA = 0.85
 
@@ -77,6 +78,7 @@ def coverages(
         for discordance in DISCORDANCES:
             for difference in DIFFERENCES:
                 yield paired_coverage(n, positives, discordance, difference)
+            yield gate_coverage(n, positives, discordance)
         for area in SENSITIVITIES:
             yield auc_coverage(n, positives, area, generator, replicates)
         yield auc_difference_coverage(n, positives, generator, replicates)
@@ -128,6 +130,20 @@ def paired_coverage(
     setting = f"difference {truth:g}, discordance {sum(shares):g}"
     case = _Case("tango_1998", setting, n, positives, truth)
     return _record(case, _weigh([interval(pair) for pair in counts], chances, truth))
+
+
+def gate_coverage(n: int, positives: int, discordance: float, margin: float = 0.02) -> Coverage:
+    """The exact coverage of the one-sided bound of non-inferiority when the true loss is the margin itself.
+
+    `above` is then how often a file that is just not good enough passes; nominally 0.05.
+    """
+
+    def bound(counts: Pairs) -> Estimate:
+        held = non_inferiority(counts, margin=margin)
+        return Estimate(value=held.difference, low=held.lower, high=1.0, method=held.method)
+
+    found = paired_coverage(n, positives, discordance, -margin, bound)
+    return dataclasses.replace(found, interval="tango_1998, one-sided")
 
 
 def _shares(discordance: float, truth: float) -> tuple[float, float]:
@@ -185,7 +201,7 @@ def calibration_coverage(
     """The simulated coverages of the intervals of Brier score and ECE.
 
     The log odds told are slope · true + shift, `bend` being the two. The truth is the value in a population
-    of 400,000.
+    of 100,000.
     """
     prevalence, (slope, shift) = positives / n, bend
     labels, proba = _told(_POPULATION, prevalence, slope, shift, generator)

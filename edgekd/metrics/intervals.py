@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Estimate:
     method: str
 
 
+@functools.cache
 def two_sided_z(confidence: float) -> float:
     """The standard normal quantile of a two-sided interval, 1.96 for 0.95.
 

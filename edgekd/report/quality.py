@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekd.metrics.evaluation import EvaluationRecord, PredictiveValues
-from edgekd.metrics.subgroups import TOO_FEW
+from edgekd.metrics.intervals import Estimate
+from edgekd.metrics.subgroups import TOO_FEW, Subgroup, worst_subgroup
 from edgekd.report import figures, words
 from edgekd.report.blocks import Block, Cell, Figure, Listing, Section, Table, Tone, row
 from edgekd.report.files import circumstances, rules, sensitivity, specificity, threshold
@@ -201,13 +202,13 @@ def calibration_section(records: Records) -> Section | None:
     drawn = _drawable(_shown(records))
     table = Table(
         caption=f"Probability = sigmoid(score / temperature), {circumstances(records)}. ECE: ten bins of "
-        "equal mass. Ideal: Brier and ECE 0, slope 1, intercept 0.",
+        "equal mass. Ideal: Brier and ECE 0, slope 1, intercept 0. Intervals at 95 %, by bootstrap.",
         columns=("network", "Brier", "ECE", "slope", "intercept", "temperature"),
         rows=tuple(
             row(
                 network.name,
-                words.number(record.brier),
-                words.number(record.ece),
+                _bounded(record.brier, record.brier_interval),
+                _bounded(record.ece, record.ece_interval),
                 words.number(record.calibration_slope, 2),
                 words.number(record.calibration_intercept, 2, signed=True),
                 words.number(record.temperature, 2),
@@ -224,6 +225,11 @@ def calibration_section(records: Records) -> Section | None:
     )
 
 
+def _bounded(value: float, interval: Estimate | None) -> Cell:
+    """A figure with its interval, where the record has one."""
+    return Cell(text=words.number(value), note=words.interval(interval) if interval else "")
+
+
 def _calibration_figure(records: Records, drawn: Sequence[Network]) -> Figure:
     return Figure(
         name="calibration",
@@ -238,9 +244,11 @@ def subgroup_section(records: Records) -> Section | None:
     network = candidate(records)
     if network is None or network.evaluation is None or not network.evaluation.subgroups:
         return None
+    worst = worst_subgroup(network.evaluation.subgroups)
     table = Table(
         caption=f"{network.name}, {circumstances(records)}, at its one threshold. “Too few” marks fewer than "
-        f"{TOO_FEW} malignant images: not to be read as a finding.",
+        f"{TOO_FEW} malignant images: not to be read as a finding. “Lowest” marks the lowest sensitivity of "
+        "the others.",
         columns=("group", "images", "malignant", "AUC", "sensitivity", "specificity", ""),
         rows=tuple(
             row(
@@ -250,7 +258,7 @@ def subgroup_section(records: Records) -> Section | None:
                 words.estimate(group.auc),
                 words.estimate(group.sensitivity),
                 words.estimate(group.specificity),
-                Cell(text="too few", tone=Tone.OPEN) if group.too_few else Cell(text=""),
+                _mark(group, worst),
             )
             for group in network.evaluation.subgroups
         ),
@@ -261,3 +269,9 @@ def subgroup_section(records: Records) -> Section | None:
         lead=f"{network.name} in parts of the test images; the other networks are in their evaluation.json.",
         blocks=(table,),
     )
+
+
+def _mark(group: Subgroup, worst: Subgroup | None) -> Cell:
+    if group.too_few:
+        return Cell(text="too few", tone=Tone.OPEN)
+    return Cell(text="lowest", tone=Tone.BAD) if group is worst else Cell(text="")

@@ -16,7 +16,7 @@ from edgekd.card import INTENDED_USE
 from edgekd.config import ReportConfig
 from edgekd.console import log
 from edgekd.plain import write_text
-from edgekd.report import files, images, origin, quality, timing
+from edgekd.report import files, images, origin, quality, timing, verdicts
 from edgekd.report.blocks import Figure, Page, Section
 from edgekd.report.model_card import model_card
 from edgekd.report.records import Records, read_records
@@ -52,7 +52,7 @@ def compose(records: Records, config: ReportConfig) -> Page:
     experiment = records.experiment
     sections = (
         files.files_section(records),
-        files.verdict_section(records),
+        verdicts.verdict_section(records),
         quality.accuracy_section(records),
         quality.errors_section(records),
         quality.calibration_section(records),

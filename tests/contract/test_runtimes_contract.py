@@ -127,6 +127,19 @@ class TestLitertReference(TestLitertXnnpack):
     kernels = "reference"
 
 
+class TestCoreml(RuntimeContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, tmp_path_factory):
+        from edgekd.config import Precision
+        from edgekd.runtimes.coreml import CoremlRuntime
+        from edgekd_converters.coreml import convert_coreml
+
+        path = tmp_path_factory.mktemp("coreml") / "model.mlpackage"
+        convert_coreml(tiny_students.student(), Precision.COREML_FP32, path)
+        return CoremlRuntime(path)
+
+
 def test_files_that_are_no_keras_classifier_are_refused(tmp_path):
     from edgekd import lazy
     from edgekd.runtimes.keras import KerasRuntime

@@ -210,6 +210,10 @@ class TestUntrustedText:
             record["false_negatives"] = [self.EVIL, "a|b`c", "[x](javascript:alert)"]
             record["engine"] = {"name": self.EVIL}
             write_json_at(path, record)
+        verdict: Any = read(run / "verify" / "int8" / "verdict.json")
+        verdict["discordant"][0]["image_id"] = verdict["reasons"][0]["message"] = self.EVIL
+        verdict["worst_subgroup"]["value"] = self.EVIL
+        write_json_at(run / "verify" / "int8" / "verdict.json", verdict)
         card = read(run / "verify" / "int8" / "card.json")
         write_json_at(run / "verify" / "int8" / "card.json", {**card, "limits": [self.EVIL]})
         out = written(run, tmp_path / "report", title=self.EVIL)
