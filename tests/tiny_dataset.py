@@ -25,7 +25,7 @@ def reddish(count: int, seed: int) -> np.ndarray:
 
 
 def prepare(folder: Path, pictures: Pictures = reddish) -> Path:
-    """Write it to `folder`: `COUNT` images a split, drawn by `pictures(count, seed)`, every third malignant."""
+    """Write it to `folder`: `COUNT` images a split, drawn by `pictures`, every third malignant."""
     rows = [
         row for number, split in enumerate(Split) for row in _split(folder, split, pictures(COUNT, number))
     ]
