@@ -38,9 +38,11 @@ def convert(model: Any, precision: Precision, calibration: Images | None = None)
     (uint8 RGB [n, px, px, 3]) is what the ranges of int8-ptq and int16x8 are read from.
 
     Raises:
-        UsageError: calibration images are missing.
+        UsageError: calibration images are missing, or there is no such conversion.
         ModelError: a weight is not finite, or TensorFlow cannot convert the model.
     """
+    if precision not in _SETTINGS:
+        raise UsageError(f"{precision} is not converted from a Keras model: choose {', '.join(_SETTINGS)}")
     _check_finite(model)
     if precision in _BYTES_IN:
         part, span = _behind_scaling(model)
