@@ -15,6 +15,7 @@ from edgekd_converters import worker
 from edgekd_converters.export import export, export_file, model_file
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import find_card, strip_card
+from edgekd_converters.standard_metadata import strip_standard_metadata
 from tiny_dataset import CLASSES, prepare
 from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
 
@@ -106,7 +107,7 @@ def test_the_station_writes_files_with_their_cards(files, tmp_path):
         folder = tmp_path / "export" / precision
         assert sorted(path.name for path in folder.iterdir()) == ["card.json", "inspect.json", "model.tflite"]
         # Another process, the same bytes as here: nothing of time, place or hash order is in them.
-        assert strip_card((folder / "model.tflite").read_bytes()) == files[precision].read_bytes()
+        assert strip_standard_metadata(strip_card((folder / "model.tflite").read_bytes())) == files[precision].read_bytes()
         card = read_card(folder / "card.json")
         assert find_card((folder / "model.tflite").read_bytes()) == card
         assert (card.name, card.precision, card.input_px) == (f"tiny-{precision}", precision, 32)
@@ -153,7 +154,7 @@ def test_a_strangers_keras_model_is_refused(tmp_path):
     )
     write_json(tmp_path / "request.json", request)
     assert worker._main(tmp_path / "request.json") == ModelError.exit_code
-    assert "expected a model built by edgekd" in answer.read_text()
+    assert "tell with --scaling" in answer.read_text()
     assert not output.exists()
 
 

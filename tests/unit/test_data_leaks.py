@@ -188,7 +188,7 @@ def test_the_audit_tells_everything() -> None:
     assert {(one.first_diagnosis, one.second_diagnosis) for one in record.contradictions} == {("nv", "mel")}
     assert record.counts["train"] == {"mel": 1, "nv": 2}
     assert record.counts["undivided"] == {"mel": 0, "nv": 2}
-    assert record.sources["s"].ages == {"0-19": 1, "20-39": 1, "60-79": 1, "80+": 2, "unknown": 1}
+    assert record.sources["s"].ages == {"0-29": 2, "50-69": 1, "70+": 2, "unknown": 1}
     assert record.sources["s"].missing["sex"] == round(1 / 6, 4)
     assert from_plain(AuditRecord, json.loads(json.dumps(to_plain(record)))) == record
     for title, columns, lines in audit_tables(record):

@@ -163,10 +163,10 @@ def _toy_with_dead_channels() -> Any:
 
 
 def test_mending_dead_channels_changes_nothing() -> None:
-    from edgekd.models.quantize import _without_dead_kernels
+    from edgekd.models.quantize import without_dead_kernels
 
     core = _toy_with_dead_channels()
-    mended = _without_dead_kernels(core)
+    mended = without_dead_kernels(core)
     pixels = (IMAGES.astype(np.float32) - 128) / 127.5
     np.testing.assert_allclose(mended(pixels), core(pixels), rtol=0, atol=MENDED_CHANNEL)
     alive = [channel for channel in range(8) if channel != DEAD["a"]]
