@@ -52,7 +52,6 @@ def export_model(exported: Path, precision: Precision, model: Any = None, images
     from edgekd_converters.artefacts import ROUTES, artefact_file
     from edgekd_converters.calibration import CALIBRATION, choose_calibration
     from edgekd_converters.export import write_exported
-    from edgekd_converters.tflite import convert
 
     route, path = ROUTES[precision], artefact_file(exported, precision)
     path.parent.mkdir(parents=True)
@@ -63,6 +62,13 @@ def export_model(exported: Path, precision: Precision, model: Any = None, images
         calibration = choose_calibration(dataset, count=CALIBRATION_IMAGES, seed=1)
         write_json(path.with_name(CALIBRATION), calibration.record)
         images = calibration.images if images is None else images
-    path.write_bytes(convert(model, precision, images))
+    if path.suffix == ".tflite":
+        from edgekd_converters.tflite import convert
+
+        path.write_bytes(convert(model, precision, images))
+    else:
+        from edgekd_converters.coreml import convert_coreml
+
+        convert_coreml(model, precision, path)
     write_exported(path, card(precision))
     return path

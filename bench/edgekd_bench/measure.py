@@ -14,15 +14,17 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.config import BenchConfig
 from edgekd.console import progress
 from edgekd.plain import from_plain, write_json
-from edgekd_bench.record import Latency
+from edgekd_bench.record import Latency, RoundLatency
 from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status
 
 WORKER_TIMEOUT_S = 900.0
 ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
+WORKER = ("-m", "edgekd_bench.worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,12 @@ class Outcome:
     rounds: tuple[Round, ...]
 
 
-def measure(jobs: Sequence[Job], config: BenchConfig) -> list[Outcome]:
+def measure(jobs: Sequence[Job], config: BenchConfig, *, worker: Sequence[str] = WORKER) -> list[Outcome]:
     """The outcome of each job, in the order of `jobs`.
 
     A round goes through all jobs, every other round backwards, so that a machine that grows warm or busy
-    grows so for all of them. A job that failed once is not tried again, and failed it stays.
+    grows so for all of them. A job that failed once is not tried again, and failed it stays. `worker` is what
+    Python runs in every process, with the file of the request as its argument.
     """
     found: list[list[Round]] = [[] for _ in jobs]
     broken: dict[int, tuple[Status, str]] = {}
@@ -57,7 +60,7 @@ def measure(jobs: Sequence[Job], config: BenchConfig) -> list[Outcome]:
         for turn in range(config.rounds):
             for number in _order(len(jobs), turn):
                 if number not in broken:
-                    answer = _round(jobs[number], config, with_test=turn == 0)
+                    answer = _round(jobs[number], config, worker, with_test=turn == 0)
                     if isinstance(answer, Round):
                         found[number].append(answer)
                     else:
@@ -76,7 +79,9 @@ def _outcome(rounds: list[Round], broken: tuple[Status, str] | None) -> Outcome:
     return Outcome(status=Status.OK, reason=None, rounds=tuple(rounds))
 
 
-def _round(job: Job, config: BenchConfig, *, with_test: bool) -> Round | tuple[Status, str]:
+def _round(
+    job: Job, config: BenchConfig, worker: Sequence[str], *, with_test: bool
+) -> Round | tuple[Status, str]:
     return run_worker(
         Request(
             model=str(job.model.resolve()),
@@ -85,16 +90,19 @@ def _round(job: Job, config: BenchConfig, *, with_test: bool) -> Round | tuple[S
             min_runs=ceil(config.min_runs / config.rounds),
             min_seconds=config.min_seconds / config.rounds,
             test=job.test if with_test else None,
-        )
+        ),
+        worker=worker,
     )
 
 
-def run_worker(request: Request, *, timeout_s: float = WORKER_TIMEOUT_S) -> Round | tuple[Status, str]:
+def run_worker(
+    request: Request, *, worker: Sequence[str] = WORKER, timeout_s: float = WORKER_TIMEOUT_S
+) -> Round | tuple[Status, str]:
     """One round in a process of its own; where that gave no figures, status and reason."""
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         path = Path(folder) / "request.json"
         write_json(path, request)
-        command = [sys.executable, "-m", "edgekd_bench.worker", str(path)]
+        command = [sys.executable, *worker, str(path)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
@@ -119,7 +127,7 @@ def _crash(done: subprocess.CompletedProcess[str]) -> str:
 def latency(rounds: Sequence[Round]) -> Latency:
     """The milliseconds of all runs of all `rounds`; percentiles by nearest rank."""
     runs = np.array([ms for part in rounds for ms in part.runs_ms])
-    p50, p90, p95, p99 = (float(np.quantile(runs, q, method="inverted_cdf")) for q in (0.5, 0.9, 0.95, 0.99))
+    p50, p90, p95, p99 = (_percentile(runs, q) for q in (0.5, 0.9, 0.95, 0.99))
     return Latency(
         min=float(runs.min()),
         p50=p50,
@@ -130,6 +138,22 @@ def latency(rounds: Sequence[Round]) -> Latency:
         first=median(part.first_ms for part in rounds),
         n=runs.size,
     )
+
+
+def round_latencies(rounds: Sequence[Round]) -> tuple[RoundLatency, ...]:
+    """Each of `rounds` by itself."""
+    return tuple(
+        RoundLatency(
+            p50=_percentile(np.array(part.runs_ms), 0.5),
+            p90=_percentile(np.array(part.runs_ms), 0.9),
+            n=len(part.runs_ms),
+        )
+        for part in rounds
+    )
+
+
+def _percentile(runs: NDArray[np.float64], q: float) -> float:
+    return float(np.quantile(runs, q, method="inverted_cdf"))
 
 
 def noise(rounds: Sequence[Round], *, threads: int, cores: int) -> tuple[str, ...]:

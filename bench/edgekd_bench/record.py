@@ -48,6 +48,15 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundLatency:
+    """Milliseconds of one run in one round, a process of its own: nearest-rank percentiles of `n` runs."""
+
+    p50: float
+    p90: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchRecord:
     """What was measured (schema edgekd.bench/1); everything from `engine` on may be null unless `ok`.
 
@@ -55,7 +64,9 @@ class BenchRecord:
     `peak_memory_bytes` the resident memory that loading and running added at its highest, the largest of
     the rounds; `timer_precision_ms` the smallest step of the clock. `noise` says why the latencies are not to
     be trusted (empty: quiet). `evaluation` is of the test split, run by this very engine at the threshold
-    the file got on validation; null for a file without labelled images. `measured_at` is UTC.
+    the file got on validation; null for a file without labelled images. `measured_at` is UTC, the beginning
+    of the command: records that share it were measured in interleaved rounds. `rounds_ms` holds each round by
+    itself, in the order of measuring; empty in records of earlier versions.
     """
 
     schema: str = SCHEMA
@@ -71,6 +82,7 @@ class BenchRecord:
     reason: str | None
     engine: Engine | None = None
     latency_ms: Latency | None = None
+    rounds_ms: tuple[RoundLatency, ...] = ()
     init_ms: float | None = None
     peak_memory_bytes: int | None = None
     timer_precision_ms: float | None = None

@@ -28,7 +28,7 @@ from edgekd.metrics.predictions import read_predictions
 from edgekd.plain import file_digest, parse_enum, write_json
 from edgekd.runtimes.predict import attributes, groups
 from edgekd_bench.device import describe_device
-from edgekd_bench.measure import Job, Outcome, latency, measure, noise
+from edgekd_bench.measure import Job, Outcome, latency, measure, noise, round_latencies
 from edgekd_bench.record import BenchRecord, ModelFacts, file_name
 from edgekd_bench.round import Backend, Device, SplitRequest, Status
 
@@ -167,6 +167,7 @@ def _measured(record: BenchRecord, job: Job, found: Outcome, device: Device) -> 
     return replace(
         record,
         engine=rounds[0].engine,
+        rounds_ms=round_latencies(rounds),
         init_ms=median(part.init_ms for part in rounds),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         timer_precision_ms=max(part.timer_precision_ms for part in rounds),

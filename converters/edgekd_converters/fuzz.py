@@ -25,7 +25,7 @@ from edgekd.console import configure, duration, emit_json, emit_table, log, prog
 from edgekd.errors import ContractError, EdgekdError, UsageError
 from edgekd_converters.fuzz_mutations import mutate
 from edgekd_converters.fuzz_samples import samples
-from edgekd_converters.fuzz_worker import CONTAINED_BY, READERS, Answer, Outcome, Worker
+from edgekd_converters.fuzz_worker import CONTAINED_BY, READERS, Answer, Outcome, Reader, Worker
 from edgekd_converters.metadata_front import read_model
 
 SCHEMA = "edgekd.fuzz/1"
@@ -123,7 +123,7 @@ class _Copy:
 
 
 class _Crew:
-    """For each thread a worker for Python and one for native code, which may spoil the process it runs in."""
+    """Workers of each thread, one for each memory limit; native code has others, it may spoil its process."""
 
     def __init__(self, limit_s: float, folder: Path) -> None:
         self.folder = folder
@@ -138,12 +138,13 @@ class _Crew:
         for worker in self._all:
             worker.stop()
 
-    def worker(self, *, native: bool) -> Worker:
-        if not hasattr(self._own, "workers"):
-            self._own.workers = (Worker(self._limit_s), Worker(self._limit_s))
-            self._all += self._own.workers
-        worker: Worker = self._own.workers[native]
-        return worker
+    def run(self, reader: Reader, path: Path) -> Answer:
+        workers: dict[str, Worker] = vars(self._own)
+        kind = f"{reader.native} {reader.memory_bytes}"
+        if kind not in workers:
+            workers[kind] = Worker(self._limit_s, reader.memory_bytes)
+            self._all.append(workers[kind])
+        return workers[kind].run(reader, path)
 
 
 def _try(crew: _Crew, files: Mapping[str, bytes], seed: int, number: int) -> _Copy:
@@ -154,7 +155,7 @@ def _try(crew: _Crew, files: Mapping[str, bytes], seed: int, number: int) -> _Co
     path.write_bytes(data)
     calls = []
     for name, reader in READERS[suffix].items():
-        answer = crew.worker(native=reader.native).run(reader, path)
+        answer = crew.run(reader, path)
         if answer.outcome is Outcome.CONTAINED and name in CONTAINED_BY:
             answer = _contained(crew, name, path, answer)
         seconds = round(answer.seconds, 3)
@@ -175,7 +176,7 @@ def _try(crew: _Crew, files: Mapping[str, bytes], seed: int, number: int) -> _Co
 
 def _contained(crew: _Crew, name: str, path: Path, answer: Answer) -> Answer:
     """`answer`, if what edgekd calls in place of the reader that died really answers; else its failure."""
-    real = crew.worker(native=False).run(CONTAINED_BY[name], path)
+    real = crew.run(CONTAINED_BY[name], path)
     return real if real.outcome in (Outcome.CRASH, Outcome.HANG) else answer
 
 

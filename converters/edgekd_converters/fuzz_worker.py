@@ -142,17 +142,15 @@ class Worker:
     no hang.
     """
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, memory_bytes: int) -> None:
+        self._limit_s, self._memory_bytes = limit_s, memory_bytes
         self._process: Any = None
         self._connection: Any = None
-        self._memory_bytes = 0
 
     def run(self, reader: Reader, path: Path) -> Answer:
         """What `reader`, whose function must be one of a module, makes of the file `path`."""
-        if self._process is None or self._memory_bytes != reader.memory_bytes:
-            self.stop()
-            self._start(reader.memory_bytes)
+        if self._process is None:
+            self._start()
         self._connection.send((reader, path))
         try:
             if self._connection.poll(self._limit_s * _PATIENCE):
@@ -181,14 +179,13 @@ class Worker:
             self._connection.close()
             self._process = None
 
-    def _start(self, memory_bytes: int) -> None:
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, memory_bytes, self._limit_s), daemon=True
+            target=_serve, args=(theirs, self._memory_bytes, self._limit_s), daemon=True
         )
         self._process.start()
-        self._memory_bytes = memory_bytes
         theirs.close()
 
 

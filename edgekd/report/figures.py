@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.drawing import FAINT, RULE, colour, draw
 from edgekd.metrics.calibration import probability, reliability
 from edgekd.metrics.decision_curve import decision_curve
 from edgekd.metrics.intervals import Estimate
 from edgekd.metrics.ranking import roc_curve
 from edgekd.report import words
-from edgekd.report.drawing import FAINT, RULE, colour, draw
 from edgekd.report.records import Artefact, Network
 from edgekd.training.history import Epoch
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from edgekd import lazy
-from edgekd.report.drawing import inline
+from edgekd.drawing import inline
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 

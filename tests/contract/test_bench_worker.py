@@ -162,7 +162,7 @@ def test_a_job_that_failed_once_stays_failed(model: Path, monkeypatch: pytest.Mo
     good = run_worker(request(model))
     seen: list[str] = []
 
-    def worker(asked: Request) -> object:
+    def worker(asked: Request, **_: object) -> object:
         seen.append(f"{Path(asked.model).stem}{asked.threads}")
         return (Status.FAILED, "it crashed") if seen[-1] == "tiny2" and seen.count("tiny2") == 2 else good
 

@@ -96,11 +96,11 @@ def test_only_an_error_of_one_line_is_a_clean_refusal(read, outcome):
     ],
 )
 def test_death_endless_work_and_greed_are_seen_and_the_next_call_works(tmp_path, read, outcome, said):
-    worker = Worker(0.2)
+    worker = Worker(0.2, 2 << 30)
     try:
-        answer = worker.run(Reader(read, memory_bytes=2 << 30), tmp_path)
+        answer = worker.run(Reader(read), tmp_path)
         assert answer.outcome is outcome and said in answer.detail
-        good = worker.run(Reader(bad_readers.refuse, memory_bytes=2 << 30), tmp_path)
+        good = worker.run(Reader(bad_readers.refuse), tmp_path)
         assert good.outcome is Outcome.REFUSED
     finally:
         worker.stop()

@@ -107,7 +107,10 @@ def test_the_station_writes_files_with_their_cards(files, tmp_path):
         folder = tmp_path / "export" / precision
         assert sorted(path.name for path in folder.iterdir()) == ["card.json", "inspect.json", "model.tflite"]
         # Another process, the same bytes as here: nothing of time, place or hash order is in them.
-        assert strip_standard_metadata(strip_card((folder / "model.tflite").read_bytes())) == files[precision].read_bytes()
+        assert (
+            strip_standard_metadata(strip_card((folder / "model.tflite").read_bytes()))
+            == files[precision].read_bytes()
+        )
         card = read_card(folder / "card.json")
         assert find_card((folder / "model.tflite").read_bytes()) == card
         assert (card.name, card.precision, card.input_px) == (f"tiny-{precision}", precision, 32)

@@ -141,6 +141,28 @@ def test_other_weights_are_another_network(exported, judged, change, checks):
     assert checks <= set(failures(judged(exported)))
 
 
+def test_a_core_ml_package_is_judged_like_a_file(exported, tmp_path):
+    pytest.importorskip("coremltools", reason="coremltools is not installed (extra: coreml)")
+    tiny_line.export_model(exported, Precision.COREML_FP16)
+    tiny_line.export_model(tmp_path / "swapped", Precision.COREML_FP16, changed(_swap_channels))
+    sound = verdicts(exported, tmp_path / "sound")[Precision.COREML_FP16]
+    assert (sound.verdict, sound.reasons) == ("passed", ())
+    broken = verdicts(tmp_path / "swapped", tmp_path / "broken")[Precision.COREML_FP16]
+    assert Check.PARITY in failures(broken)
+
+
+@pytest.mark.slow
+def test_every_core_ml_precision_passes(exported, tmp_path):
+    pytest.importorskip("coremltools", reason="coremltools is not installed (extra: coreml)")
+    precisions = [p for p in Precision if p.startswith("coreml")]
+    for precision in precisions:
+        tiny_line.export_model(exported, precision)
+    found = verdicts(exported, tmp_path / "verify")
+    assert {precision: found[precision].verdict for precision in precisions} == dict.fromkeys(
+        precisions, "passed"
+    )
+
+
 def test_a_wrong_normalisation(exported, judged):
     from edgekd import lazy
     from edgekd.models.catalogue import core

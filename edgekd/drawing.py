@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from edgekd import lazy
@@ -22,6 +23,7 @@ NETWORK_COLOURS: Mapping[str, str] = {
     "int8": "#c2407e",
 }
 _WIDTH_INCHES = 5.0
+_PNG_DPI = 160
 _LOOK = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edgekd",
@@ -57,17 +59,31 @@ def draw(paint: Callable[[Any], None], *, height_inches: float) -> str:
 
     `paint` gets an empty `matplotlib.figure.Figure`.
     """
+    text = io.StringIO()
+    with _painted(paint, height_inches) as figure:
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    return re.sub(r"'?DejaVu Sans'?", "system-ui, sans-serif", "\n".join(lines)) + "\n"
+
+
+def draw_png(paint: Callable[[Any], None], *, height_inches: float) -> bytes:
+    """The same figure as a PNG on white."""
+    pixels = io.BytesIO()
+    with _painted(paint, height_inches) as figure:
+        figure.savefig(pixels, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None})
+    return pixels.getvalue()
+
+
+@contextmanager
+def _painted(paint: Callable[[Any], None], height_inches: float) -> Iterator[Any]:
     plt = lazy.pyplot()
     with plt.rc_context(_LOOK):
         figure = plt.figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
         try:
             paint(figure)
-            text = io.StringIO()
-            figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+            yield figure
         finally:
             plt.close(figure)
-    lines = (line.rstrip() for line in text.getvalue().splitlines())
-    return re.sub(r"'?DejaVu Sans'?", "system-ui, sans-serif", "\n".join(lines)) + "\n"
 
 
 def colour(name: str) -> str:
