@@ -23,6 +23,7 @@ from edgekd.pipeline import Station
 from edgekd.plain import read_json
 from edgekd.runs import Run, Step
 from edgekd.settings import apply_settings
+from edgekd_converters.artefacts import artefact_file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +97,7 @@ def qat(data: Data, student: Any) -> Any:
 
 
 def export(data: Data, student: Any, quantized: Any = None) -> dict[str, Path]:
-    """The TFLite files by precision; without `quantized` there is no int8 one."""
+    """The files (Core ML: folders) by precision; without `quantized` there is no int8 one."""
     _adopt(data, Station.DISTILL, student)
     if quantized is None:
         chosen = tuple(p for p in data.experiment.export.precisions if p is not Precision.INT8)
@@ -104,7 +105,7 @@ def export(data: Data, student: Any, quantized: Any = None) -> dict[str, Path]:
         data = dataclasses.replace(data, experiment=dataclasses.replace(data.experiment, export=config))
     _do(data, Station.EXPORT)
     folder = data.run.folder(Station.EXPORT)
-    return {p.value: folder / p / "model.tflite" for p in data.experiment.export.precisions}
+    return {p.value: artefact_file(folder, p) for p in data.experiment.export.precisions}
 
 
 def verify(data: Data, files: Mapping[str, Path]) -> dict[str, Any]:

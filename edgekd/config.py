@@ -290,12 +290,21 @@ class QatConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Which artefacts are made, and from how many training images calibrated ones read their ranges."""
+    """Which artefacts are made, and from how many training images calibrated ones read their ranges.
+
+    `max_sensitivity_drop` is how much sensitivity int8-mixed may lose on validation against fp32, at the same
+    specificity; layers are kept in float until it holds.
+    """
 
     precisions: tuple[Precision, ...] = (Precision.FP32, Precision.FP16, Precision.DYNAMIC, Precision.INT8)
     calibration_images: int = 200
+    max_sensitivity_drop: float = 0.01
 
     def __post_init__(self) -> None:
+        _require(
+            0 <= self.max_sensitivity_drop < 1,
+            f"export.max_sensitivity_drop is {self.max_sensitivity_drop:g}, expected 0 to below 1",
+        )
         _require(len(self.precisions) > 0, "export.precisions is empty, expected at least one")
         _require(
             self.calibration_images >= 1,

@@ -197,9 +197,14 @@ def _config(experiment: Experiment, station: Station) -> dict[str, Any]:
             source.pop("root")
     if "model" in config and config["model"]["weights"] not in (IMAGENET, NO_WEIGHTS):
         config["model"]["weights"] = "file"
-    if station in (Station.TEACH, Station.DISTILL, Station.QAT):
+    if station in (Station.TEACH, Station.DISTILL, Station.QAT) or _searches(experiment, station):
         config["verify"] = to_plain(experiment.verify)
     return {**config, "seed": experiment.seed + config.get("seed", 0)}
+
+
+def _searches(experiment: Experiment, station: Station) -> bool:
+    """Whether `station` puts a mixed file together, which follows the threshold rule of verify."""
+    return station is Station.EXPORT and Precision.INT8_MIXED in experiment.export.precisions
 
 
 def _facts(experiment: Experiment, station: Station) -> dict[str, str]:
@@ -280,6 +285,7 @@ def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, fl
         student=run.folder("distill"),
         qat=_quantized(run, experiment),
         config=experiment.export,
+        verify=experiment.verify,
         seed=experiment.seed,
         out=out,
         name=experiment.name,

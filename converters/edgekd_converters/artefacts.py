@@ -16,12 +16,14 @@ class Route:
     """How an artefact comes about.
 
     `file` is its name in its folder. `trained`: from the quantization-aware student instead of the float
-    one. `calibrated`: its ranges are read from calibration images.
+    one. `calibrated`: its ranges are read from calibration images. `joined`: not converted, but put together
+    from layers of these artefacts.
     """
 
     file: str = TFLITE
     trained: bool = False
     calibrated: bool = False
+    joined: tuple[Precision, ...] = ()
 
 
 ROUTES: Mapping[Precision, Route] = {
@@ -30,7 +32,7 @@ ROUTES: Mapping[Precision, Route] = {
     Precision.DYNAMIC: Route(),
     Precision.INT8: Route(trained=True),
     Precision.INT8_PTQ: Route(calibrated=True),
-    Precision.INT8_MIXED: Route(calibrated=True),
+    Precision.INT8_MIXED: Route(calibrated=True, joined=(Precision.FP32, Precision.INT8_PTQ)),
     Precision.INT16X8: Route(calibrated=True),
     Precision.COREML_FP32: Route(file=MLPACKAGE),
     Precision.COREML_FP16: Route(file=MLPACKAGE),

@@ -5,16 +5,20 @@
 <export>/<precision>/card.json          the same card; its operating point is null until `verify` fits one
 <export>/<precision>/inspect.json       what the file holds (schema edgekd.inspect/1)
 <export>/<precision>/calibration.json   the images it was calibrated on, where it was
+<export>/int8-mixed/mixed.json          how its float layers were found (schema edgekd.mixed/1)
 """
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from edgekd.card import ModelCard
-from edgekd.config import ExportConfig, Precision
+from edgekd.config import ExportConfig, Precision, VerifyConfig
 from edgekd.console import duration, log
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ModelError, UsageError
@@ -24,6 +28,7 @@ from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
 from edgekd_converters.calibration import CALIBRATION, Calibration, choose_calibration
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import embed_card
+from edgekd_converters.mixed import mixed
 from edgekd_converters.standard_metadata import embed_standard_metadata
 from edgekd_converters.worker import Conversion, run_worker
 
@@ -37,34 +42,73 @@ def export(
     student: Path,
     qat: Path | None,
     config: ExportConfig,
+    verify: VerifyConfig,
     seed: int,
     out: Path,
     name: str = "student",
 ) -> dict[str, float]:
     """Write the artefacts of every precision of `config` below `out`; their sizes, seconds and peak memory.
 
-    int8 comes from `qat`/model.h5, everything else from `student`/model.keras. `name` and `seed` enter the
+    int8 comes from `qat`/model.h5, everything else from `student`/model.keras; int8-mixed is put together
+    from the files of fp32 and int8-ptq, by the threshold rule of `verify`. `name` and `seed` enter the
     cards; `seed` also chooses the calibration images. Conversions run one after another, each in a process
     of its own.
 
     Raises:
-        UsageError: int8 is asked for without a quantization-aware model.
+        UsageError: int8 is asked for without a quantization-aware model, or int8-mixed without its parts.
         ModelError: a model is missing, its weights are not finite, or it cannot be converted.
     """
     dataset = open_dataset(dataset_folder)
-    sources = {precision: model_file(student, qat, precision) for precision in config.precisions}
+    order = _order(config.precisions)
+    sources = {precision: model_file(student, qat, precision) for precision in order}
     calibration = None
     if any(ROUTES[precision].calibrated for precision in sources):
         calibration = choose_calibration(dataset, count=config.calibration_images, seed=seed)
+    made: dict[Precision, Conversion] = {}
     metrics: dict[str, float] = {}
     for precision, model in sources.items():
         path = artefact_file(out, precision)
         path.parent.mkdir(parents=True, exist_ok=True)
-        used = calibration if ROUTES[precision].calibrated else None
-        conversion = export_file(model, precision, path, calibration=used)
-        write_exported(path, _card(f"{name}-{precision}", precision, dataset, conversion, seed))
-        metrics |= _metrics(precision, conversion, size_bytes(path))
+        if ROUTES[precision].joined:
+            seconds = _join(precision, dataset_folder, config, verify, out)
+            part = made[ROUTES[precision].joined[-1]]
+            made[precision] = replace(part, seconds=seconds, peak_memory_bytes=None)
+        else:
+            used = calibration if ROUTES[precision].calibrated else None
+            made[precision] = export_file(model, precision, path, calibration=used)
+        write_exported(path, _card(f"{name}-{precision}", precision, dataset, made[precision], seed))
+        metrics |= _metrics(precision, made[precision], size_bytes(path))
     return metrics
+
+
+def _order(precisions: Sequence[Precision]) -> list[Precision]:
+    """`precisions`, those put together from others last."""
+    for precision in precisions:
+        missing = [part for part in ROUTES[precision].joined if part not in precisions]
+        if missing:
+            raise UsageError(
+                f"{precision} is put together from {' and '.join(ROUTES[precision].joined)}: "
+                f"add {' and '.join(missing)} to export.precisions"
+            )
+    return sorted(precisions, key=lambda precision: bool(ROUTES[precision].joined))
+
+
+def _join(
+    precision: Precision, dataset: Path, config: ExportConfig, verify: VerifyConfig, out: Path
+) -> float:
+    """Put int8-mixed together from two finished files; the seconds it took, on top of their conversions."""
+    exact, rounded = ROUTES[precision].joined
+    began = time.monotonic()
+    mixed(
+        dataset_folder=dataset,
+        float_file=artefact_file(out, exact),
+        quantized_file=artefact_file(out, rounded),
+        max_sensitivity_drop=config.max_sensitivity_drop,
+        verify=verify,
+        out=out / precision,
+    )
+    shutil.copyfile(out / rounded / CALIBRATION, out / precision / CALIBRATION)
+    return time.monotonic() - began
 
 
 def export_file(

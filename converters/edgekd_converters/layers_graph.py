@@ -15,7 +15,9 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekd.errors import ModelError
+from edgekd_converters.metadata import strip_card
 from edgekd_converters.metadata_front import DAMAGED, open_model, read_model
+from edgekd_converters.standard_metadata import strip_standard_metadata
 
 IMAGE = -1
 """The place of the input image among the sources of a node."""
@@ -79,11 +81,14 @@ class Graph:
 def read_graph(path: Path) -> Graph:
     """The graph of the file `path`, which must have been found sound by `inspect_tflite` before.
 
+    The card and the standard metadata in it are left out: they describe that file, and no other made of it.
+
     Raises:
         ModelError: it cannot be read, or is not one straight network from one image to one output.
     """
     data = read_model(path)
     try:
+        data = strip_standard_metadata(strip_card(data))
         open_model(data)
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         return Graph(path, model, _nodes(model))

@@ -34,9 +34,9 @@ class MixedSearch:
     Reference and every candidate are compared at one specificity: the one the float network has at its own
     operating point (`rule`, fitted on validation); each gets the threshold that is as specific on the same
     images. At a threshold fitted to a sensitivity, sensitivity could not drop. The limit holds when
-    reference − candidate ≤ `max_sensitivity_drop`; `sensitivity_step` = 1 / n_positive is the least there is
-    to see, so that a smaller limit means: not one malignant image more is missed. Among candidates that hold
-    it alike the mean error of the score decides, which is finer.
+    reference − candidate ≤ `max_sensitivity_drop` at that point, and on average over the specificities within
+    0.05 of it: at one point `sensitivity_step` = 1 / n_positive is the least there is to see, and chance lets
+    a bad candidate pass. Among candidates that hold it alike the mean error of the score decides.
 
     `steps` are all candidates tried, in that order, the all-8-bit file first; `chosen` is the number of the
     chosen one. Its layers are minimal: without any one of them the limit fails. A smaller set of others
@@ -93,7 +93,8 @@ def mixed(
     Raises:
         UsageError: the limit lies outside [0, 1).
         ModelError: a file is damaged or cannot be run, or the two do not hold the same network.
-        ContractError: even with every layer in float the limit is not met.
+        ContractError: even with every layer in float the limit is not met, or the float network calls every
+            validation image malignant.
         DataError: validation lacks a class.
     """
     if not 0 <= max_sensitivity_drop < 1:

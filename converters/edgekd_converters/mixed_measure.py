@@ -29,6 +29,7 @@ from edgekd_converters.layers_process import serve
 from edgekd_converters.mixed_search import Kept, fewest
 
 RANKING_IMAGES = 16
+BAND = 0.05
 _WARM_UP, _ROUNDS = 5, 51
 
 
@@ -59,8 +60,8 @@ class MixedStep:
     `kept` names the layers in float, in running order. `latency_ratio` is its fastest run by
     that of the all-8-bit file, 51 of each in turn in one process, one thread (the fastest, for the search
     runs wherever it is started, beside other work; `bench` measures properly); null until measured.
-    `sensitivity` and `sensitivity_drop` (reference − candidate) as `MixedSearch` says; `mean_score_error` is
-    the mean |score − float score| in log odds. `satisfied`: the drop is within the limit.
+    `sensitivity` and the drops (reference − candidate) are as `MixedSearch` says; `mean_score_error` is the
+    mean |score − float score| in log odds. `satisfied`: both drops are within the limit.
     """
 
     kept: tuple[str, ...]
@@ -68,6 +69,7 @@ class MixedStep:
     latency_ratio: float | None
     sensitivity: float
     sensitivity_drop: float
+    band_sensitivity_drop: float
     auc: float
     mean_score_error: float
     satisfied: bool
@@ -110,12 +112,18 @@ class _Search:
         labels, score = self.reference.labels, self.reference.score
         point = fit_threshold(labels, score, self._asked.verify.rule, self._asked.verify.target)
         found = confusion(labels, call(score, point.threshold))
+        if not found.true_negative:
+            raise ContractError(
+                f"{self._exact.path}: at its operating point ({self._asked.verify.rule} "
+                f"{self._asked.verify.target:g}) the float network calls every validation image malignant: "
+                "there is nothing to hold"
+            )
         return found.true_negative / (found.true_negative + found.false_positive)
 
     @cached_property
-    def reference_sensitivity(self) -> float:
-        """The float network's sensitivity at that specificity."""
-        return self._sensitivity(self.reference)
+    def reference_sensitivities(self) -> Floats:
+        """The float network's sensitivity at that specificity, then at those around it."""
+        return self._sensitivities(self.reference)
 
     def effects(self) -> list[float]:
         """What each layer does to the answer when it alone is 8-bit."""
@@ -131,16 +139,18 @@ class _Search:
         if kept not in self.steps:
             path = self.file(kept)
             _, found = self._predict(path)
-            drop = self.reference_sensitivity - (sensitivity := self._sensitivity(found))
+            drops = self.reference_sensitivities - (sensitivities := self._sensitivities(found))
+            drop, band_drop = float(drops[0]), float(drops[1:].mean())
             self.steps[kept] = MixedStep(
                 kept=tuple(self.names[place] for place in sorted(kept)),
                 size_bytes=path.stat().st_size,
                 latency_ratio=None,
-                sensitivity=sensitivity,
+                sensitivity=float(sensitivities[0]),
                 sensitivity_drop=drop,
+                band_sensitivity_drop=band_drop,
                 auc=roc_auc_score(found.labels, found.score),
                 mean_score_error=float(np.abs(found.score - self.reference.score).mean()),
-                satisfied=drop <= self._asked.max_sensitivity_drop + 1e-12,
+                satisfied=max(drop, band_drop) <= self._asked.max_sensitivity_drop + 1e-12,
             )
         return self.steps[kept]
 
@@ -180,12 +190,20 @@ class _Search:
         runtime.close()
         return malignancy_score(logits, dataset.classes, dataset.malignant)
 
-    def _sensitivity(self, found: Predictions) -> float:
-        """The sensitivity at the threshold fitted for `found` so that it is as specific as the reference."""
-        rule = ThresholdRule.SPECIFICITY_AT_LEAST
-        point = fit_threshold(found.labels, found.score, rule, self.specificity)
-        calls = confusion(found.labels, call(found.score, point.threshold))
-        return calls.true_positive / (calls.true_positive + calls.false_negative)
+    def _sensitivities(self, found: Predictions) -> Floats:
+        """Sensitivities of `found`, its threshold fitted each time to be as specific as the reference is.
+
+        The first at the reference's own specificity, the others at 11 within `BAND` of it, [12].
+        """
+        around = np.linspace(self.specificity - BAND, self.specificity + BAND, 11)
+        targets = np.clip([self.specificity, *around], 1e-9, 1)
+        return np.array([_sensitivity(found, float(target)) for target in targets])
+
+
+def _sensitivity(found: Predictions, specificity: float) -> float:
+    point = fit_threshold(found.labels, found.score, ThresholdRule.SPECIFICITY_AT_LEAST, specificity)
+    calls = confusion(found.labels, call(found.score, point.threshold))
+    return calls.true_positive / (calls.true_positive + calls.false_negative)
 
 
 def _seconds(runtime: LitertRuntime) -> float:
@@ -224,7 +242,7 @@ def search(asked: Request) -> Searched:
             n_images=len(at_work.reference.labels),
             n_positive=int(at_work.reference.labels.sum()),
             specificity=at_work.specificity,
-            reference_sensitivity=at_work.reference_sensitivity,
+            reference_sensitivity=float(at_work.reference_sensitivities[0]),
             reference_auc=roc_auc_score(at_work.reference.labels, at_work.reference.score),
             effects=tuple(Effect(layer=at_work.names[place], score_error=effects[place]) for place in order),
             steps=tuple(

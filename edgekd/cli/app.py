@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edgekd.cli import audit, bench, compare, doctor, evaluate, export, inspect, predict, run, show, stations
+from edgekd.cli import (
+    audit,
+    bench,
+    check,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    inspect,
+    layers,
+    predict,
+    run,
+    show,
+    stations,
+)
 from edgekd.errors import EdgekdError
 
 _EPILOG = """\
@@ -91,6 +105,8 @@ app.add_typer(data)
 for name, verb in stations.VERBS.items():
     app.command(name)(verb)
 app.command("export")(export.export)
+app.command("check")(check.check)
+app.command("layers")(layers.layers)
 app.command("bench")(bench.bench)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

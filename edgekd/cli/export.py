@@ -30,6 +30,19 @@ def export(
     ] = False,
     int8_ptq: Annotated[bool, typer.Option("--int8-ptq", help="All 8-bit, calibrated.")] = False,
     int16x8: Annotated[bool, typer.Option("--int16x8", help="16-bit activations, 8-bit weights.")] = False,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed",
+            help="Calibrated 8-bit of a RUN, the fewest layers kept in float; with --fp32, --int8-ptq.",
+        ),
+    ] = False,
+    max_sensitivity_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="What --mixed may lose on validation against fp32 [default: 0.01].", show_default=False
+        ),
+    ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half-precision weights.")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="Float.")] = False,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="8-bit weights, float activations.")] = False,
@@ -63,22 +76,33 @@ def export(
 
     Example: edgekd export runs/quickstart --int8 --int8-ptq --fp16
 
+    Example: edgekd export runs/quickstart --mixed --max-sensitivity-drop 0.01
+
     Example: edgekd export theirs.keras --scaling signed --int8 --calibrate photos/
     """
     console.configure(quiet=quiet, verbose=verbose)
     named = {
-        **{Precision.FP32: fp32, Precision.FP16: fp16, Precision.DYNAMIC: dynamic, Precision.INT8: int8},
-        **{Precision.INT8_PTQ: int8_ptq, Precision.INT16X8: int16x8},
+        **{
+            Precision.FP32: fp32 or mixed,
+            Precision.FP16: fp16,
+            Precision.DYNAMIC: dynamic,
+            Precision.INT8: int8,
+        },
+        **{Precision.INT8_PTQ: int8_ptq or mixed, Precision.INT8_MIXED: mixed, Precision.INT16X8: int16x8},
         **dict.fromkeys(_COREML, coreml),
     }
     chosen = tuple(precision for precision, wanted in named.items() if wanted)
     if source.is_file() or (source / "saved_model.pb").is_file():
+        if mixed:
+            raise UsageError("--mixed is judged on the labelled images of a RUN, a MODEL has none")
         files = _Stranger(source, scaling, calibrate, trust)
         files.export(chosen or (Precision.FP16,), out, force=force, as_json=as_json)
         return
     if out is not None or scaling or calibrate is not None:
         raise UsageError("--out, --scaling and --calibrate belong to a MODEL; a RUN has its own")
     wanted = [*(settings or []), *([f"export.precisions={','.join(chosen)}"] if chosen else [])]
+    if max_sensitivity_drop is not None:
+        wanted.append(f"export.max_sensitivity_drop={max_sensitivity_drop}")
     make_station(source, Station.EXPORT, wanted, force=force, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import hard_to_quantize
 from edgekd.config import VerifyConfig
-from edgekd.errors import ModelError, UsageError
+from edgekd.errors import ContractError, ModelError, UsageError
 from edgekd.plain import file_digest, from_plain
 from edgekd.runtimes.litert import LitertRuntime
 from edgekd_converters.inspect import inspect_tflite
@@ -149,6 +149,13 @@ def test_float_layers_come_from_a_float_file(data, tmp_path):
             verify=VerifyConfig(),
             out=tmp_path,
         )
+
+
+@pytest.mark.tf
+def test_a_network_that_tells_nothing_apart_has_nothing_to_hold(tmp_path):
+    data = prepare(tmp_path / "data", lambda count, seed: np.full((count, 32, 32, 3), seed, np.uint8))
+    with pytest.raises(ContractError, match="calls every validation image malignant"):
+        _search(data, tmp_path / "out", planted=False)
 
 
 def test_a_limit_that_cannot_be_meant_is_refused(tmp_path):

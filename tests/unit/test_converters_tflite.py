@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import stat
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 
 import tiny_students
 from edgekd.card import read_card
-from edgekd.config import ExportConfig, Precision
+from edgekd.config import ExportConfig, Precision, VerifyConfig
 from edgekd.errors import ModelError, UsageError
-from edgekd.plain import write_json
+from edgekd.plain import from_plain, write_json
 from edgekd.runtimes.litert import KERNELS, LitertRuntime
 from edgekd_converters import worker
 from edgekd_converters.export import export, export_file, model_file
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import find_card, strip_card
+from edgekd_converters.mixed import MixedSearch
 from edgekd_converters.standard_metadata import strip_standard_metadata
 from tiny_dataset import CLASSES, prepare
 from tolerances import FLOAT_KERNELS_RELATIVE, INT8_MAX_STEPS, INT8_MEAN_STEPS, ROUNDED_WEIGHTS_MEAN_STEPS
@@ -99,6 +101,7 @@ def test_the_station_writes_files_with_their_cards(files, tmp_path):
         student=tiny_students.folder(),
         qat=tiny_students.folder(),
         config=ExportConfig(precisions=precisions),
+        verify=VerifyConfig(),
         seed=7,
         out=tmp_path / "export",
         name="tiny",
@@ -118,6 +121,29 @@ def test_the_station_writes_files_with_their_cards(files, tmp_path):
         assert card.provenance["seed"] == "7" and len(card.provenance["weights_sha256"]) == 64
         assert metrics[f"{precision}_size_bytes"] == (folder / "model.tflite").stat().st_size
         assert 10**8 < metrics.get(f"{precision}_peak_memory_bytes", 10**9) < 10**10
+
+
+@pytest.mark.tf
+def test_the_station_puts_a_mixed_file_together(tmp_path):
+    precisions = (Precision.INT8_MIXED, Precision.INT8_PTQ, Precision.FP32)
+    tiny_students.student()
+    data = prepare(tmp_path / "data", lambda count, seed: tiny_students.lesions(count, 70 + seed)[0])
+    folders = {"dataset_folder": data, "student": tiny_students.folder(), "qat": None}
+    rest = {"verify": VerifyConfig(), "seed": 7, "out": tmp_path / "export"}
+    metrics = export(**folders, **rest, config=ExportConfig(precisions=precisions))
+    folder = tmp_path / "export" / Precision.INT8_MIXED
+    assert {path.name for path in folder.iterdir()} == {
+        *("card.json", "inspect.json", "model.tflite", "mixed.json", "calibration.json")
+    }
+    card = read_card(folder / "card.json")
+    assert find_card((folder / "model.tflite").read_bytes()) == card
+    assert (card.precision, card.labels) == (Precision.INT8_MIXED, CLASSES)
+    record = from_plain(MixedSearch, json.loads((folder / "mixed.json").read_text()))
+    assert record.max_sensitivity_drop == 0.01 and record.step.satisfied
+    sizes = [metrics[f"{precision}_size_bytes"] for precision in (Precision.INT8_PTQ, Precision.INT8_MIXED)]
+    assert sizes[0] <= sizes[1] + 1000  # what a file packed anew may save
+    with pytest.raises(UsageError, match="int8-mixed is put together from fp32 and int8-ptq: add int8-ptq"):
+        export(**folders, **rest, config=ExportConfig(precisions=(Precision.INT8_MIXED, Precision.FP32)))
 
 
 @pytest.mark.tf
