@@ -28,7 +28,7 @@ class Station(enum.StrEnum):
 
 
 # Raised by hand when the code of a station changes the bytes it makes.
-_VERSIONS: Mapping[Station, int] = {**dict.fromkeys(Station, 1), Station.EXPORT: 2, Station.VERIFY: 2}
+_VERSIONS: Mapping[Station, int] = {**dict.fromkeys(Station, 1), Station.EXPORT: 3, Station.VERIFY: 3}
 
 _NEEDS: Mapping[Station, tuple[Station, ...]] = {
     Station.DATA: (),

@@ -192,10 +192,13 @@ def _sensitivity_findings(counts: Pairs, held: NonInferiority) -> tuple[Finding,
 
 def _ranking_findings(area: Estimate | None, margin: float) -> tuple[Finding, ...]:
     """A threshold that was refitted holds the sensitivity of a file that ranks worse: its AUC tells."""
-    if area is None or area.high is None or area.high >= -margin:
+    if area is None or area.low is None or area.high is None or area.low >= -margin:
         return ()
     told = f"AUC changed by {area.value:+.3f} [{area.low:+.3f}, {area.high:+.3f}]"
-    return (failed(Check.RANKING, f"{told}: a loss of more than {margin:g} is shown"),)
+    if area.high < -margin:
+        return (failed(Check.RANKING, f"{told}: a loss of more than {margin:g} is shown"),)
+    message = f"{told}: a loss of {margin:g} is neither excluded nor shown"
+    return (Finding(check=Check.RANKING, verdict=Verdict.UNDECIDED, message=message),)
 
 
 def _auc_difference(reference: Predictions, candidate: Predictions, confidence: float) -> Estimate | None:

@@ -49,6 +49,7 @@ def export(
     coreml: Annotated[
         bool, typer.Option("--coreml", help="Core ML packages: half, 8-bit and 4-bit weights.")
     ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of these, of a RUN.")] = False,
     scaling: Annotated[
         str,
         typer.Option(
@@ -82,19 +83,19 @@ def export(
     """
     console.configure(quiet=quiet, verbose=verbose)
     named = {
-        **{
-            Precision.FP32: fp32 or mixed,
-            Precision.FP16: fp16,
-            Precision.DYNAMIC: dynamic,
-            Precision.INT8: int8,
-        },
-        **{Precision.INT8_PTQ: int8_ptq or mixed, Precision.INT8_MIXED: mixed, Precision.INT16X8: int16x8},
+        Precision.FP32: fp32 or mixed,
+        Precision.FP16: fp16,
+        Precision.DYNAMIC: dynamic,
+        Precision.INT8: int8,
+        Precision.INT8_PTQ: int8_ptq or mixed,
+        Precision.INT8_MIXED: mixed,
+        Precision.INT16X8: int16x8,
         **dict.fromkeys(_COREML, coreml),
     }
-    chosen = tuple(precision for precision, wanted in named.items() if wanted)
+    chosen = tuple(precision for precision, wanted in named.items() if wanted or everything)
     if source.is_file() or (source / "saved_model.pb").is_file():
-        if mixed:
-            raise UsageError("--mixed is judged on the labelled images of a RUN, a MODEL has none")
+        if Precision.INT8_MIXED in chosen:
+            raise UsageError("a mixed file is judged on the labelled images of a RUN, a MODEL has none")
         files = _Stranger(source, scaling, calibrate, trust)
         files.export(chosen or (Precision.FP16,), out, force=force, as_json=as_json)
         return

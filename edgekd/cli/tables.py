@@ -43,12 +43,16 @@ def show_result(run: Run, records: Mapping[Station, Mapping[str, Any]], *, as_js
 
 def artefacts(run: Run) -> list[dict[str, Any]]:
     """One entry per verified file: its size, evaluation, verdict and benchmarks, as read from the records."""
+    from edgekd.config import Precision
+    from edgekd_converters.artefacts import artefact_file
+    from edgekd_converters.export import size_bytes
+
     entries = []
     for folder in sorted(path for path in run.folder("verify").iterdir() if path.is_dir()):
         entries.append(
             {
                 "precision": folder.name,
-                "size_bytes": (run.folder("export") / folder.name / "model.tflite").stat().st_size,
+                "size_bytes": size_bytes(artefact_file(run.folder("export"), Precision(folder.name))),
                 "evaluation": read_json(folder / "evaluation.json"),
                 "verdict": read_json(folder / "verdict.json"),
                 "bench": [

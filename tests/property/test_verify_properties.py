@@ -188,6 +188,8 @@ def test_a_verdict_follows_from_its_reasons_and_its_lists_from_its_counts(
     assert (found.verdict == "passed") is (found.reasons == ())
     if found.verdict == "passed":
         assert found.sensitivity_lower_bound is not None and found.sensitivity_lower_bound > -CONFIG.margin
+        area = found.auc_difference
+        assert area is not None and area.low is not None and area.low >= -CONFIG.margin
     lost = [d for d in found.discordant if d.malignant and d.outcome is Outcome.LOST]
     won = [d for d in found.discordant if d.malignant and d.outcome is Outcome.WON]
     pairs = found.sensitivity_pairs
