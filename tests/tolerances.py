@@ -80,3 +80,9 @@ PALETTE_MEAN_STEPS = 20.0
 # Core ML: the same sums in another order behind fifty layers that no training made stable: each layer adds
 # rounding of 2⁻²⁴ · √500 of its range and may pass on more than it gets; 50 · 1.3e-6 and a factor 3 for that.
 FLOAT_DEEP_RELATIVE = 2e-4
+
+# runtimes: a dynamic-range file in another runtime. The kernels round the input of every layer to 8 bits
+# while running, each with ranges and ties of its own: a value lands up to half a step elsewhere. Half steps
+# of random sign mostly cancel in sums of hundreds, as those of rounded weights do: less than one step of 255
+# in the output on average.
+DYNAMIC_KERNELS_MEAN_STEPS = 1.0

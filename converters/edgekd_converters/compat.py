@@ -23,6 +23,7 @@ from edgekd.runtimes.base import Engine
 from edgekd.runtimes.litert import LitertRuntime
 from edgekd.runtimes.probe import probe
 from edgekd.runtimes.tflite_runtime import TfliteRuntime
+from edgekd_converters.edgetpu_graph import CUSTOM_OP
 from edgekd_converters.inspect import Inspection, Operator, inspect_tflite
 
 SCHEMA = "edgekd.compat/1"
@@ -171,6 +172,8 @@ def _refusal(operator: Operator, accepted: Accepted, runtime: TargetRuntime) -> 
         return None
     span = f"{known[0]}-{known[-1]}" if known is not None else None
     what = f"accepts version {span}" if span else "does not know it"
+    if operator.name == CUSTOM_OP:
+        what = "runs it with the delegate of an Edge TPU only (libedgetpu)"
     return Refusal(
         operator=operator.name,
         version=operator.version,
@@ -195,7 +198,7 @@ def prove_loading(
 
     Raises:
         MissingError: the environment cannot be made.
-        ModelError: the file is missing, or LiteRT cannot run it here, or not on these images.
+        ModelError: the file is missing, LiteRT cannot run it here, or its outputs here are not finite.
     """
     probe(path)
     here = LitertRuntime(path, input_range=input_range)
@@ -205,11 +208,11 @@ def prove_loading(
         "here": here.engine,
         "images": len(images),
     }
-    expected = here.logits(images)
+    expected = _finite(path, here.logits(images))
     there: TfliteRuntime | None = None
     try:
         there = TfliteRuntime(path, runtime.value, input_range=input_range)
-        facts |= agreement(there.logits(images), expected, here.output_step)
+        facts |= agreement(_finite(path, there.logits(images)), expected, here.output_step)
         facts |= {
             "engine": there.engine,
             "init_ms": there.init_ms,
@@ -224,9 +227,15 @@ def prove_loading(
     return LoadRecord(**facts, loaded=True)
 
 
+def _finite(path: Path, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(outputs).all():
+        raise ModelError(f"{path}: its outputs are not finite numbers, there is nothing to compare")
+    return outputs
+
+
 def agreement(
     answered: NDArray[np.float32], expected: NDArray[np.float32], output_step: float
-) -> dict[str, float | bool]:
+) -> dict[str, Any]:
     """How far the outputs [n, k] of one runtime are from another's, as fields of `LoadRecord`.
 
     A step is `output_step`, the scale of an 8-bit output; of a float output (0) a 255th of the range of

@@ -19,20 +19,10 @@ from edgekd.config import Precision
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest
 from edgekd.runtimes.keras import image_sides
-from edgekd_converters.edgetpu_graph import Network, Node, read_network
-from edgekd_converters.edgetpu_rules import (
-    CACHE_BYTES,
-    MAPPED,
-    SUBGRAPHS,
-    Breach,
-    breaches,
-    float_ends,
-)
+from edgekd_converters.edgetpu_graph import CUSTOM_OP, Network, Node, read_network
+from edgekd_converters.edgetpu_rules import CACHE_BYTES, MAPPED, SUBGRAPHS, Breach, breaches, float_ends
 
 SCHEMA = "edgekd.edgetpu_check/1"
-CUSTOM_OP = "edgetpu-custom-op"
-"""The operator the compiler puts in place of all that it mapped."""
-
 _NOISE_IMAGES = 8
 _ENDS = "Conversion of a float input or output, left to the CPU"
 
@@ -77,6 +67,18 @@ class EdgeTpuCheck:
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     passed: bool
+
+    @property
+    def fails(self) -> str | None:
+        """Why not all of it is mapped, in a line: the first operator, its layer, the limit; None: it is."""
+        if self.passed:
+            return None
+        first = next((finding for finding in self.findings if finding.certain), None)
+        why = "; ".join(self.warnings) or "there is nothing to map"
+        if first is not None:
+            layer = f" of layer {first.layer}" if first.layer else ""
+            why = f"{first.operator}{layer}: {first.limit}"
+        return f"an Edge TPU would run {self.mapped} of {self.operators} operators; {why}"
 
 
 def check_edgetpu(path: Path) -> EdgeTpuCheck:

@@ -20,8 +20,7 @@ from flatbuffers import flexbuffers
 
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest
-from edgekd_converters.edgetpu import CUSTOM_OP
-from edgekd_converters.edgetpu_graph import Node, read_network
+from edgekd_converters.edgetpu_graph import CUSTOM_OP, Node, read_network
 from edgekd_converters.metadata_front import DAMAGED
 
 SCHEMA = "edgekd.edgetpu_compiled/1"
@@ -31,17 +30,8 @@ _DAMAGED = (*DAMAGED, KeyError)
 
 # The places of fields in the tables of executable.fbs.
 _MIN_RUNTIME, _EXECUTABLES, _COMPILER = 0, 1, 4
-_NAME, _SCRATCH, _BITSTREAMS, _PARAMETERS, _INPUTS, _OUTPUTS, _CHIP, _KIND, _TOKEN = (
-    1,
-    4,
-    5,
-    6,
-    8,
-    9,
-    10,
-    13,
-    14,
-)
+_NAME, _SCRATCH, _BITSTREAMS, _PARAMETERS = 1, 4, 5, 6
+_INPUTS, _OUTPUTS, _CHIP, _KIND, _TOKEN = 8, 9, 10, 13, 14
 
 
 class Kind(enum.StrEnum):

@@ -16,10 +16,11 @@ from edgekd_converters.edgetpu_log import CompilerLog, parse_log
 SCHEMA = "edgekd.edgetpu_compile/1"
 COMPILER = "edgetpu_compiler"
 HOW_TO_GET = (
-    f"{COMPILER} is not on the PATH; it exists for x86-64 Debian only: add the repository "
+    f"{COMPILER} is not on the PATH, by rule only; it exists for x86-64 Debian only: add the repository "
     "coral-edgetpu-stable of packages.cloud.google.com/apt and apt-get install edgetpu-compiler"
 )
 TIMEOUT_S = 600.0
+_ENDS = ("QUANTIZE", "DEQUANTIZE")  # of a float input or output; all else there is mapped or cuts the graph
 
 
 class CompileStatus(enum.StrEnum):
@@ -47,6 +48,20 @@ class CompileRecord:
     log: CompilerLog | None
     compiled: CompiledFile | None
 
+    @property
+    def asked(self) -> bool:
+        """Whether there was a compiler; its word counts more than the rules."""
+        return self.status is not CompileStatus.UNAVAILABLE
+
+    @property
+    def fails(self) -> str | None:
+        """Why not all of it runs on an Edge TPU, in a line; None when it does, or nobody was there to ask."""
+        if self.status is CompileStatus.FAILED:
+            return f"{COMPILER}: {self.reason}"
+        on_cpu = self.compiled.on_cpu if self.compiled is not None else {}
+        left = ", ".join(f"{count} {name}" for name, count in on_cpu.items() if name not in _ENDS)
+        return f"{COMPILER} left operators to the CPU: {left}" if left else None
+
 
 def compile_edgetpu(path: Path, out: Path, *, timeout_s: float = TIMEOUT_S) -> CompileRecord:
     """Compile the 8-bit .tflite file `path` into the folder `out` as `<stem>_edgetpu.tflite`.
@@ -64,7 +79,7 @@ def compile_edgetpu(path: Path, out: Path, *, timeout_s: float = TIMEOUT_S) -> C
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{path.stem}_edgetpu.tflite"
     target.unlink(missing_ok=True)  # what lies there from before is not this compiler's work
-    command = [program, "-s", "-o", str(out), str(path)]
+    command = [program, "-s", "-o", str(out), str(path.absolute())]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from edgekd.errors import ModelError
 from edgekd_converters.metadata_front import DAMAGED, open_model, read_model
 
+CUSTOM_OP = "edgetpu-custom-op"
+"""The operator the Edge TPU's compiler puts in place of all that it mapped."""
+
 _OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 _DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if name[0] != "_"}
 _MAX_ITEMS = 2_000_000

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest, write_json
+from edgekd_converters.compat import agreement
 from edgekd_converters.edgetpu_graph import Network, Tensor, read_network
 from edgekd_converters.gpu_rules import SOURCE, refusals
 
@@ -64,7 +65,7 @@ class GpuRun:
     """What a GPU made of the file.
 
     `on_cpu` operators fell back: those in `refused`, and what the delegate left with them. Outputs are
-    compared with LiteRT's on the CPU, the GPU's in float32; a step is the scale of an 8-bit output.
+    compared with LiteRT's on the CPU, the GPU's in float32 (see `compat.agreement`).
     """
 
     status: GpuStatus
@@ -78,8 +79,10 @@ class GpuRun:
     images: int = 0
     max_difference: float | None = None
     max_difference_steps: float | None = None
+    mean_difference_steps: float | None = None
     output_spread: float | None = None
     same_decision: float | None = None
+    agrees: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,15 @@ class GpuCheck:
     listed: tuple[GpuRefusal, ...]
     run: GpuRun
     passed: bool | None
+
+    @property
+    def fails(self) -> str | None:
+        """Why it does not run there as a whole and right, in a line; None: it does, or nobody was asked."""
+        if self.passed is not False:
+            return None
+        if self.run.on_cpu:
+            return f"{self.run.on_cpu} of {self.operators} operators fall back from the GPU"
+        return self.run.reason or "the GPU answers otherwise than the CPU"
 
 
 def check_gpu(
@@ -123,7 +135,7 @@ def check_gpu(
         operators=len(network.nodes),
         listed=_listed(network),
         run=run,
-        passed=None if run.status is GpuStatus.UNAVAILABLE else run.status is GpuStatus.OK and not run.on_cpu,
+        passed=None if run.status is GpuStatus.UNAVAILABLE else bool(run.agrees) and not run.on_cpu,
     )
 
 
@@ -179,7 +191,7 @@ def _run(
             )
         except subprocess.TimeoutExpired:
             return GpuRun(status=GpuStatus.FAILED, reason=f"not done after {timeout_s:g} s")
-        return _judge(done, folder, len(network.nodes), len(chosen))
+        return _judge(path, done, folder, len(network.nodes), len(chosen))
 
 
 def _noise(network: Network) -> NDArray[np.uint8]:
@@ -210,7 +222,9 @@ def _environment(folder: Path, driver: Path | None) -> dict[str, str]:
     return found
 
 
-def _judge(done: subprocess.CompletedProcess[str], folder: Path, nodes: int, images: int) -> GpuRun:
+def _judge(
+    path: Path, done: subprocess.CompletedProcess[str], folder: Path, nodes: int, images: int
+) -> GpuRun:
     said = parse_delegate(done.stderr, nodes)
     if done.returncode < 0:
         return _failed(said, f"LiteRT crashed on this file ({signal.Signals(-done.returncode).name})")
@@ -218,11 +232,13 @@ def _judge(done: subprocess.CompletedProcess[str], folder: Path, nodes: int, ima
     if said["adapter"] is None and any(words in done.stderr for words in _NO_ADAPTER):
         return GpuRun(status=GpuStatus.UNAVAILABLE, reason=HOW_TO_GET)
     if "error" in answer:
-        return _failed(said, _first(answer["error"]))
+        return _failed(said, _first(answer["error"].removeprefix(f"{path.resolve()}: ")))
     if said["adapter"] is None:
         return _failed(said, "LiteRT ran the file and named no GPU adapter: it ran on the CPU")
     with np.load(folder / "outputs.npz") as outputs:
-        compared = _agreement(outputs["gpu"], outputs["cpu"], float(answer["output_step"]))
+        if not (np.isfinite(outputs["gpu"]).all() and np.isfinite(outputs["cpu"]).all()):
+            return _failed(said, "its outputs are not finite numbers, there is nothing to compare")
+        compared = agreement(outputs["gpu"], outputs["cpu"], float(answer["output_step"]))
     return GpuRun(status=GpuStatus.OK, images=images, **said, **compared)
 
 
@@ -264,16 +280,6 @@ def _refused(text: str) -> tuple[GpuRefusal, ...]:
     return tuple(
         GpuRefusal(operator=operator.strip(), reason=reason.strip()) for operator, _, reason in pairs
     )
-
-
-def _agreement(gpu: NDArray[np.float32], cpu: NDArray[np.float32], step: float) -> dict[str, Any]:
-    largest = float(np.abs(gpu - cpu).max())
-    return {
-        "max_difference": largest,
-        "max_difference_steps": largest / step if step else None,
-        "output_spread": float(np.ptp(cpu, axis=0).max()),
-        "same_decision": float((gpu.argmax(-1) == cpu.argmax(-1)).mean()),
-    }
 
 
 def _first(text: str) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgekd.errors import ContractError, DataError, EdgekdError, ModelError
+from edgekd.errors import ContractError, DataError, EdgekdError, ModelError, UsageError
 from edgekd.plain import from_plain, read_json, write_json
 
 A = TypeVar("A")
 _STDERR_LINES = 3
-_KINDS: tuple[type[EdgekdError], ...] = (ModelError, ContractError, DataError)
+_KINDS: tuple[type[EdgekdError], ...] = (ModelError, ContractError, DataError, UsageError)
 
 
 @dataclass(frozen=True, kw_only=True)

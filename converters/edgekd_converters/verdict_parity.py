@@ -19,10 +19,10 @@ _CODES = 255
 _EXACT = (Precision.FP32, Precision.COREML_FP32)
 
 # The allowed mean difference, in units of `parity_steps` steps of an 8-bit output; 1 where it is not listed.
-# Half floats round weights to 11 bits, eight times finer than 8. Weights of every layer that were rounded after
-# training, and palettes of 16 values, move the outputs of an honest file further: on two MobileNetV2 of width
-# 0.35 by 3.4 to 4.5 and by 12.4 steps, where exchanged colour channels move them by 29 and doubled ones by 44.
-# (dynamic and coreml-int8 leave small layers, and with them every depthwise one, in float.)
+# Half floats round weights to 11 bits, eight times finer than 8. Weights of every layer that were rounded
+# after training, and palettes of 16 values, move the outputs of an honest file further: on two MobileNetV2 of
+# width 0.35 by 3.4 to 4.5 and by 12.4 steps, where exchanged colour channels move them by 29 and doubled ones
+# by 44. (dynamic and coreml-int8 leave small layers, and with them every depthwise one, in float.)
 _ALLOWANCE: Mapping[Precision, float] = {
     Precision.FP16: 0.25,
     Precision.COREML_FP16: 0.25,

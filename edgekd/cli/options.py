@@ -13,6 +13,15 @@ Settings = Annotated[
     typer.Option("--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make it again even if it is fresh.")]
+Before = Annotated[
+    str,
+    typer.Option(
+        "--check",
+        metavar="edgetpu",
+        help="Refuse a student that would not run there as a whole, before anything is made.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]

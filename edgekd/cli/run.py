@@ -10,7 +10,8 @@ import typer
 
 from edgekd import console, pipeline
 from edgekd.cli import tables
-from edgekd.cli.options import Force, Json, Quiet, Settings, Verbose
+from edgekd.cli.check import require_architecture
+from edgekd.cli.options import Before, Force, Json, Quiet, Settings, Verbose
 from edgekd.config import IMAGENET, Experiment, ModelConfig
 from edgekd.experiments import load_experiment
 from edgekd.locate import locate_data, locate_weights
@@ -38,6 +39,7 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help="A small trial of the same line.")] = False,
     settings: Settings = None,
     force: Force = False,
+    before: Before = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, make nothing.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -51,6 +53,7 @@ def run(
     station = pipeline.parse_station(to)
     folder = Run(out or Path("runs") / experiment)
     wanted = _resolve(folder, experiment, data_root, weights, quick, settings or [])
+    require_architecture(wanted, before)
     if dry_run:
         tables.show_states(pipeline.find(folder, wanted), pipeline.upstream(wanted, station), as_json=as_json)
         return

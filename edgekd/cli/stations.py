@@ -7,19 +7,26 @@ from pathlib import Path
 
 from edgekd import console, pipeline
 from edgekd.cli import tables
-from edgekd.cli.options import Force, Json, Quiet, RunFolder, Settings, Verbose
+from edgekd.cli.check import require_architecture
+from edgekd.cli.options import Before, Force, Json, Quiet, RunFolder, Settings, Verbose
 from edgekd.locate import locate_data, locate_weights
 from edgekd.pipeline import Station
 from edgekd.runs import require_run
 from edgekd.settings import apply_settings
 
 
-def make_station(root: Path, station: Station, settings: list[str], *, force: bool, as_json: bool) -> None:
-    """Make `station` in the run folder `root`, what is missing upstream first, and show the result."""
+def make_station(
+    root: Path, station: Station, settings: list[str], *, force: bool, as_json: bool, before: str = ""
+) -> None:
+    """Make `station` in the run folder `root`, what is missing upstream first, and show the result.
+
+    `before` names the check that the student must pass beforehand; none when empty.
+    """
     run = require_run(root)
     with run.locked():
         experiment = apply_settings(pipeline.open_experiment(run), settings)
         experiment = locate_weights(locate_data(experiment, None), None)
+        require_architecture(experiment, before)
         records = pipeline.make(run, experiment, station, force=force)
     tables.show_result(run, records, as_json=as_json)
     pipeline.require_passed(records)
@@ -30,12 +37,13 @@ def _verb(station: Station, text: str, example: str) -> Callable[..., None]:
         run: RunFolder,
         settings: Settings = None,
         force: Force = False,
+        before: Before = "",
         as_json: Json = False,
         quiet: Quiet = False,
         verbose: Verbose = False,
     ) -> None:
         console.configure(quiet=quiet, verbose=verbose)
-        make_station(run, station, settings or [], force=force, as_json=as_json)
+        make_station(run, station, settings or [], force=force, as_json=as_json, before=before)
 
     command.__doc__ = f"{text}\n\nExample: edgekd {example}"
     return command

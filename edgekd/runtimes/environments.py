@@ -107,7 +107,7 @@ def environment(name: str) -> Path:
     if is_made(name):
         return _python(folder)
     with storage_errors(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder.parent)
         with _locked(folder.with_name(f".{folder.name}.lock")):
             if not is_made(name):
                 _make(name, recipe, folder)
@@ -150,6 +150,15 @@ def _folder(name: str, recipe: Recipe) -> Path:
 
 def _python(folder: Path) -> Path:
     return folder / "bin" / "python"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise MissingError(
+            f"{folder} cannot be made, a file is in its way: set {CACHE_VARIABLE} to another folder"
+        ) from error
 
 
 @contextmanager

@@ -327,17 +327,6 @@ def test_the_rules_say_what_the_compiler_did(shared, name):
 
 
 @pytest.mark.tf
-def test_an_architecture_is_judged_before_it_is_trained():
-    from edgekd.config import ModelConfig
-    from edgekd.models.catalogue import build
-
-    config = ModelConfig(name="dsnet", width=0.25, weights="none", dropout=0.0)
-    found = check_architecture(build(config, input_px=32, n_logits=3, seed=1))
-    assert found.passed, found.findings
-    assert found.mapped == found.operators > 5
-
-
-@pytest.mark.tf
 def test_a_layer_the_edge_tpu_has_not_is_named_before_training():
     from edgekd import lazy
     from edgekd.models.catalogue import with_scaling

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from edgekd.errors import ModelError
 from edgekd.plain import from_plain, to_plain
 from edgekd_converters import gpu_check
-from edgekd_converters.gpu_check import HOW_TO_GET, GpuCheck, GpuStatus, check_gpu, parse_delegate
+from edgekd_converters.gpu_check import HOW_TO_GET, GpuCheck, GpuRun, GpuStatus, check_gpu, parse_delegate
 from edgetpu_files import Op, T, ints, network, options, single
 from tiny_tflite import average_pool
 
@@ -128,6 +129,17 @@ def test_without_a_driver_the_reason_and_the_way_to_one(tmp_path, no_driver):
     assert from_plain(GpuCheck, to_plain(found)) == found
 
 
+def test_why_it_fails():
+    right = GpuRun(status=GpuStatus.OK, on_gpu=3, on_cpu=0, agrees=True)
+    found = GpuCheck(sha256="", operators=3, listed=(), run=right, passed=True)
+    assert found.fails is None and replace(found, passed=None).fails is None
+    assert replace(found, run=replace(right, on_cpu=1), passed=False).fails == (
+        "1 of 3 operators fall back from the GPU"
+    )
+    assert "answers otherwise" in str(replace(found, run=replace(right, agrees=False), passed=False).fails)
+    assert replace(found, run=replace(right, reason="it crashed"), passed=False).fails == "it crashed"
+
+
 def test_files_that_are_no_image_classifiers(tmp_path, no_driver):
     with pytest.raises(ModelError, match="not a .tflite file"):
         check_gpu(_written(tmp_path, b"nothing of the kind"))
@@ -143,6 +155,7 @@ def test_a_file_runs_as_a_whole(tmp_path, driver):
     assert (run.status, found.passed, run.on_gpu, run.on_cpu) == (GpuStatus.OK, True, 1, 0), run.reason
     assert run.images == 3 and run.output_spread is not None and run.output_spread > 0
     assert run.max_difference_steps is not None and run.max_difference_steps <= 1.001  # rounding of one mean
+    assert run.agrees
     assert run.software is (run.note is not None)
 
 
@@ -158,6 +171,7 @@ def test_an_operator_that_falls_back_is_named(tmp_path, driver):
     data = network([IMAGE, small, small, small], [head, Op("ZEROS_LIKE", (1,), (2,)), Op("RELU", (2,), (3,))])
     found = check_gpu(_written(tmp_path, data), driver=driver)
     assert found.run.status is GpuStatus.OK and found.passed is False, found.run.reason
+    assert "operators fall back" in str(found.fails)
     assert [refusal.operator for refusal in found.run.refused] == ["ZEROS_LIKE"]
     assert found.run.on_gpu is not None and found.run.on_gpu + (found.run.on_cpu or 0) == 3
     assert [(r.operator, r.layers) for r in found.listed] == [("ZEROS_LIKE", ("odd_one",))]
