@@ -344,7 +344,7 @@ class BenchConfig:
     threads: tuple[int, ...] = (1, 2)
     min_runs: int = 50
     min_seconds: float = 1.0
-    rounds: int = 3
+    rounds: int = 5
 
     def __post_init__(self) -> None:
         _require(min(self.threads, default=0) >= 1, f"bench.threads is {self.threads}, expected 1 or more")

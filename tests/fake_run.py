@@ -35,15 +35,14 @@ from edgekd.plain import canonical_json, write_json, write_text
 from edgekd.runtimes.base import Engine
 from edgekd.training.history import Epoch
 from edgekd_bench.record import (
-    Backend,
     BenchRecord,
     Device,
     Latency,
     ModelFacts,
-    Status,
     TensorFacts,
     file_name,
 )
+from edgekd_bench.round import Backend, Status
 from edgekd_converters.verdict_judge import judge
 from edgekd_converters.verdict_parity import measure_parity
 from edgekd_converters.verify_findings import parity_findings

@@ -81,6 +81,11 @@ PALETTE_MEAN_STEPS = 20.0
 # rounding of 2⁻²⁴ · √500 of its range and may pass on more than it gets; 50 · 1.3e-6 and a factor 3 for that.
 FLOAT_DEEP_RELATIVE = 2e-4
 
+# runtimes: an 8-bit file on XNNPACK against the built-in kernels, in steps of the output. One rounds a
+# product once, the other twice, so a value near the middle of two steps lands on the neighbouring one: in any
+# of five layers, of which the output sees less than one step each, hardly ever more than two together.
+INT8_KERNELS_MAX_STEPS = 2
+
 # runtimes: a dynamic-range file in another runtime. The kernels round the input of every layer to 8 bits
 # while running, each with ranges and ties of its own: a value lands up to half a step elsewhere. Half steps
 # of random sign mostly cancel in sums of hundreds, as those of rounded weights do: less than one step of 255

@@ -23,14 +23,13 @@ from scipy.stats import norm, t
 from edgekd.errors import UsageError
 from edgekd.metrics.intervals import Estimate
 from edgekd_bench.record import BenchRecord, file_name
-from edgekd_bench.round import Status
+from edgekd_bench.round import Status, simulated
 
 SCHEMA = "edgekd.bench-comparison/1"
 SMALLEST_DIFFERENCE = 0.03
 MIN_ROUNDS = 5
 
 _RESAMPLES, _LEVEL, _SEED = 10_000, 0.95, 0
-_SIMULATED = ("correctness only", "swiftshader", "llvmpipe", "lavapipe", "software", "emulat", "qemu")
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +72,8 @@ def compare_latency(
 ) -> LatencyComparison:
     """Whether `b` is faster or slower than `a` by more than the fraction `smallest_difference`.
 
-    A file that ran in A and failed in B is worse. Noise in rounds that were not interleaved forbids a claim.
+    A file that ran in A and failed in B is worse. Noise in rounds that were not interleaved forbids a claim;
+    nothing is ever claimed of a simulation.
 
     Raises:
         UsageError: the circumstances differ, or one latency is a simulation's, and not `anyway`.
@@ -158,15 +158,14 @@ def differences(a: BenchRecord, b: BenchRecord) -> tuple[str, ...]:
 
 def simulation(record: BenchRecord) -> str | None:
     """The software GPU or emulator that ran `record`; None for hardware, whose latencies mean something."""
-    names = [record.actual_accelerator, record.engine and record.engine.accelerator]
-    return next((name for name in names if name and any(w in name.lower() for w in _SIMULATED)), None)
+    return simulated([record.actual_accelerator, record.engine.accelerator if record.engine else None])
 
 
 def _circumstances(record: BenchRecord) -> Mapping[str, object]:
     """What has to agree; a file that did not run has no engine."""
     device, engine = record.device, record.engine
     found = {
-        "backend": record.requested_accelerator.value,
+        "backend": record.requested_accelerator,
         "threads": record.threads,
         "processor": device.cpu,
         "instruction sets": device.isa,
@@ -190,6 +189,8 @@ def _settled(a: BenchRecord, b: BenchRecord, *, noise_forbids: bool) -> tuple[Fi
     for name, record in (("A", a), ("B", b)):
         if record.status is not Status.OK:
             return Finding.NOT_DISTINGUISHABLE, f"{name} did not run: {record.reason}"
+        if (engine := simulation(record)) is not None:
+            return Finding.NOT_DISTINGUISHABLE, f"{name} ran on {engine}: correctness only"
         if not record.rounds_ms:
             return Finding.NOT_DISTINGUISHABLE, f"the record {name} holds no rounds"
         if len(record.rounds_ms) < MIN_ROUNDS:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from edgekd.config import BenchConfig
 from edgekd.console import progress
 from edgekd.plain import from_plain, write_json
+from edgekd.runtimes.vulkan import driver_environment
 from edgekd_bench.record import Latency, RoundLatency
-from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status
+from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status, kind_of
 
 WORKER_TIMEOUT_S = 900.0
 ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
@@ -29,11 +30,14 @@ WORKER = ("-m", "edgekd_bench.worker")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One model file on one backend with one number of threads; `test` is predicted once, in round one."""
+    """One model file on one backend with one number of threads; `test` is predicted once, in round one.
+
+    `backend` stands as it was asked for, `delegate:PATH` with its path.
+    """
 
     name: str
     model: Path
-    backend: Backend
+    backend: str
     threads: int
     test: SplitRequest | None = None
 
@@ -103,9 +107,16 @@ def run_worker(
         path = Path(folder) / "request.json"
         write_json(path, request)
         command = [sys.executable, *worker, str(path)]
+        gpu = kind_of(request.backend) is Backend.GPU
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_s,
+                check=False,
+                env=driver_environment(Path(folder)) if gpu else None,
             )
         except subprocess.TimeoutExpired:
             return Status.FAILED, f"not done after {timeout_s:g} s"
@@ -127,6 +138,7 @@ def _crash(done: subprocess.CompletedProcess[str]) -> str:
 def latency(rounds: Sequence[Round]) -> Latency:
     """The milliseconds of all runs of all `rounds`; percentiles by nearest rank."""
     runs = np.array([ms for part in rounds for ms in part.runs_ms])
+    firsts = [part.first_ms for part in rounds if part.first_ms is not None]
     p50, p90, p95, p99 = (_percentile(runs, q) for q in (0.5, 0.9, 0.95, 0.99))
     return Latency(
         min=float(runs.min()),
@@ -135,7 +147,7 @@ def latency(rounds: Sequence[Round]) -> Latency:
         p95=p95,
         p99=p99,
         mean=float(runs.mean()),
-        first=median(part.first_ms for part in rounds),
+        first=median(firsts) if firsts else None,
         n=runs.size,
     )
 

@@ -10,7 +10,7 @@ from edgekd.errors import DataError, UsageError
 from edgekd.metrics.evaluation import EvaluationRecord
 from edgekd.plain import from_plain
 from edgekd.runtimes.base import Engine
-from edgekd_bench.round import Backend, Delegation, Device, Status, TensorFacts
+from edgekd_bench.round import Backend, Delegation, Device, Status, TensorFacts, file_part
 
 SCHEMA = "edgekd.bench/1"
 
@@ -34,7 +34,7 @@ class Latency:
     """Milliseconds of one run of the network, over the `n` runs of all rounds after warm-up.
 
     `p50` … `p99` are nearest-rank percentiles, runs that happened. `first` is the run after loading, the
-    median of the rounds; it is not among the `n`.
+    median of the rounds; it is not among the `n`, and null where loading ran the network already.
     """
 
     min: float
@@ -43,7 +43,7 @@ class Latency:
     p95: float
     p99: float
     mean: float
-    first: float
+    first: float | None
     n: int
 
 
@@ -67,11 +67,14 @@ class BenchRecord:
     the file got on validation; null for a file without labelled images. `measured_at` is UTC, the beginning
     of the command: records that share it were measured in interleaved rounds. `rounds_ms` holds each round by
     itself, in the order of measuring; empty in records of earlier versions.
+
+    `requested_accelerator` is a `Backend`, or `delegate:` and the name of a library with its options. What
+    ran on a software GPU is `ok` with a `reason` and without any latency: it shows correctness only.
     """
 
     schema: str = SCHEMA
     model: ModelFacts
-    requested_accelerator: Backend
+    requested_accelerator: str | Backend
     actual_accelerator: str | None
     device: Device
     versions: dict[str, str]
@@ -94,9 +97,8 @@ class BenchRecord:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise UsageError(f"bench: schema is {self.schema!r}, expected {SCHEMA!r}")
-        if (self.status is Status.OK) != (self.latency_ms is not None) or (self.status is Status.OK) != (
-            self.reason is None
-        ):
+        timed = self.latency_ms is not None
+        if timed == (self.reason is not None) or (timed and self.status is not Status.OK):
             raise UsageError(
                 f"bench: status {self.status} with latency {self.latency_ms}, reason {self.reason}"
             )
@@ -104,7 +106,7 @@ class BenchRecord:
 
 def file_name(record: BenchRecord) -> str:
     """Where a record lies: `<name>@<backend>-<threads>t.json`, e.g. int8@cpu-1t.json."""
-    return f"{record.model.name}@{record.requested_accelerator}-{record.threads}t.json"
+    return f"{record.model.name}@{file_part(record.requested_accelerator)}-{record.threads}t.json"
 
 
 def read_bench(path: Path) -> BenchRecord:

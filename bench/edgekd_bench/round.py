@@ -6,15 +6,66 @@ Nothing here imports more than the engine needs, so that a worker holds nothing 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from edgekd.errors import UnknownNameError, UsageError
 from edgekd.runtimes.base import Engine
+
+_SIMULATED = ("correctness only", "swiftshader", "llvmpipe", "lavapipe", "software", "emulat", "qemu")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Backend(enum.StrEnum):
-    """What can be asked to run a file."""
+    """What can be asked to run a file; a delegate is asked for as `delegate:PATH`."""
 
     CPU = "cpu"
+    CPU_BUILTIN = "cpu-builtin"
+    CPU_REFERENCE = "cpu-reference"
+    TFLITE_RUNTIME = "tflite-runtime"
+    GPU = "gpu"
+    EDGETPU = "edgetpu"
+    DELEGATE = "delegate"
+    KERAS = "keras"
+
+
+ACCELERATORS = (Backend.GPU, Backend.EDGETPU, Backend.DELEGATE)
+"""The backends that ask for more than the processor."""
+
+
+def kind_of(asked: str) -> Backend:
+    """The backend in `asked`, which for a delegate goes on with `:PATH`.
+
+    Raises:
+        UnknownNameError: there is none; the nearest names are given.
+        UsageError: a delegate without a path.
+    """
+    name, colon, rest = asked.partition(":")
+    known = {backend.value: backend for backend in Backend}
+    if name not in known or (colon and known[name] is not Backend.DELEGATE):
+        raise UnknownNameError("backend", asked, known)
+    if known[name] is Backend.DELEGATE and not rest:
+        raise UsageError(f"{asked!r}: no library, expected delegate:PATH or delegate:PATH?key=value&…")
+    return known[name]
+
+
+def label_of(asked: str) -> str:
+    """`asked` without the folders of a delegate's library, as records hold it."""
+    name, colon, rest = asked.partition(":")
+    library, question, options = rest.partition("?")
+    return f"{name}{colon}{Path(library).name}{question}{options}" if colon else asked
+
+
+def file_part(label: str) -> str:
+    """`label` as a part of a file name: delegate:lib.so?a=1 becomes delegate-lib.so-a-1."""
+    return _UNSAFE.sub("-", label)
+
+
+def simulated(names: Iterable[str | None]) -> str | None:
+    """The first of the accelerators `names` that is a software GPU or an emulator; None for hardware."""
+    return next((name for name in names if name and any(word in name.lower() for word in _SIMULATED)), None)
 
 
 class Status(enum.StrEnum):
@@ -37,7 +88,8 @@ class TensorFacts:
 class Delegation:
     """How the graph was divided: `nodes` in the file, those in each piece a delegate runs, and the rest.
 
-    `left_out` counts the operators that no delegate took.
+    `left_out` counts the operators that no delegate took. A GPU tells how many it took, not in how many
+    pieces: they are given as one.
     """
 
     nodes: int
@@ -60,7 +112,7 @@ class Request:
     """One round: at least `min_runs` runs and `min_seconds` seconds after warm-up."""
 
     model: str
-    backend: Backend
+    backend: str
     threads: int
     min_runs: int
     min_seconds: float
@@ -69,18 +121,22 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one process measured; `pressure` is the share of time in which tasks waited for a processor."""
+    """What one process measured; `pressure` is the share of time in which tasks waited for a processor.
+
+    `first_ms` is null where loading ran the model already, `delegation` where the engine does not tell.
+    """
 
     engine: Engine
     input: tuple[TensorFacts, ...]
     init_ms: float
-    first_ms: float
+    first_ms: float | None
     runs_ms: tuple[float, ...]
     steady: bool
     pressure: float | None
     peak_memory_bytes: int | None
     timer_precision_ms: float
-    delegation: Delegation
+    delegation: Delegation | None
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
 from edgekd_bench.record import BenchRecord
 from edgekd_bench.results import Kept, read_kept
-from edgekd_bench.round import Backend
+from edgekd_bench.round import Status
 
 _MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
-_NONE, _NOISY = "–", "†"
+_NONE, _NOISY, _CORRECT = "–", "†", "correctness only"
 
 
 def fill(text: str, results: Path) -> str:
@@ -62,7 +62,7 @@ def table(kept: Sequence[Kept]) -> str:
     return "\n".join([*lines, "", _circumstances(kept)]) + "\n"
 
 
-def _row(kept: Kept, engines: Sequence[tuple[Backend, int]]) -> list[str]:
+def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
     by_engine = {(record.requested_accelerator, record.threads): record for record in kept.bench}
     verdict = kept.verdict
     return [
@@ -88,7 +88,7 @@ def _latency(record: BenchRecord | None, kept: Kept) -> str:
     if record is None:
         return _NONE
     if record.latency_ms is None:
-        return record.status.value
+        return _CORRECT if record.status is Status.OK else record.status.value
     cell = f"{record.latency_ms.p50:.2f} ({record.latency_ms.p90:.2f}){_NOISY if record.noise else ''}"
     measured = record.evaluation.sensitivity if record.evaluation else None
     if measured is not None and measured.value != kept.evaluation.sensitivity.value:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from statistics import median
+from typing import Protocol
 
 from edgekd_bench.device import cpu_waiting_us
 
@@ -15,6 +16,13 @@ BLOCK_RUNS, BLOCK_MS = 5, 20.0
 STEADY_BLOCKS, STEADY_WITHIN = 3, 0.05
 WARM_UP_MAX_MS = 3000.0
 _NS_PER_MS = 1e6
+
+
+class Clock(Protocol):
+    """Something that times runs, as `timed_runs` does."""
+
+    def __call__(self, run: Callable[[], object], *, min_runs: int, min_ms: float) -> list[float]:
+        """The milliseconds of each of at least `min_runs` runs that together take at least `min_ms`."""
 
 
 def timed_runs(run: Callable[[], object], *, min_runs: int, min_ms: float) -> list[float]:
@@ -30,7 +38,7 @@ def timed_runs(run: Callable[[], object], *, min_runs: int, min_ms: float) -> li
     return [nanoseconds / _NS_PER_MS for nanoseconds in took]
 
 
-def warm_up(run: Callable[[], object]) -> bool:
+def warm_up(run: Callable[[], object], clock: Clock = timed_runs) -> bool:
     """Run in blocks until three medians in a row lie within 5 %; whether that came to pass within 3 s.
 
     A block is at least 5 runs and 20 ms.
@@ -38,7 +46,7 @@ def warm_up(run: Callable[[], object]) -> bool:
     medians: list[float] = []
     spent = 0.0
     while spent < WARM_UP_MAX_MS:
-        block = timed_runs(run, min_runs=BLOCK_RUNS, min_ms=BLOCK_MS)
+        block = clock(run, min_runs=BLOCK_RUNS, min_ms=BLOCK_MS)
         spent += sum(block)
         medians = [*medians, median(block)][-STEADY_BLOCKS:]
         if len(medians) == STEADY_BLOCKS and max(medians) <= min(medians) * (1 + STEADY_WITHIN):

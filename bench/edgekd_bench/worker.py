@@ -12,58 +12,73 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import DeviceError, EdgekdError
+from edgekd.errors import DeviceError, EdgekdError, MissingError, MissingExtraError
 from edgekd.plain import canonical_json, from_plain
+from edgekd.runtimes.base import Runtime
 from edgekd_bench import memory
-from edgekd_bench.backends import OPEN
-from edgekd_bench.round import Request, Round, SplitRequest, Status
-from edgekd_bench.timing import timed_runs, timer_precision_ms, warm_up, watched_pressure
+from edgekd_bench.backends import open_backend
+from edgekd_bench.loaded import Loaded
+from edgekd_bench.round import Request, Round, SplitRequest, Status, simulated
+from edgekd_bench.timing import timer_precision_ms, warm_up, watched_pressure
 
 _MS = 1000.0
 
 
 def measure_round(request: Request) -> Round:
-    """Load, run, warm up and time one model in this process.
+    """Load, run, warm up and time one model in this process, then predict the split that was asked for.
 
     Raises:
-        ModelError: the file cannot be loaded.
-        DeviceError: the backend is not on this machine.
+        ModelError: the file cannot be loaded, or does not take the images as bytes.
+        DeviceError, MissingError: the backend is not on this machine.
+        DataError: the data set cannot be read, or an output is not finite.
     """
     resident = memory.reset_peak()
     began = time.perf_counter()
-    loaded = OPEN[request.backend](Path(request.model), request.threads)
+    loaded = open_backend(Path(request.model), request.threads, request.backend)
     init_ms = (time.perf_counter() - began) * _MS
+    try:
+        found = _timed(loaded, request, init_ms, resident)
+        if request.test is not None:
+            predict_test(loaded.runtime(), request.test)
+    finally:
+        loaded.close()
+    return found
+
+
+def _timed(loaded: Loaded, request: Request, init_ms: float, resident: int | None) -> Round:
+    software = simulated([loaded.engine.accelerator]) is not None
     with watched_pressure() as pressure:
-        (first_ms,) = timed_runs(loaded.run, min_runs=1, min_ms=0)
-        steady = warm_up(loaded.run)
-        runs = timed_runs(loaded.run, min_runs=request.min_runs, min_ms=request.min_seconds * _MS)
+        first = loaded.clock(loaded.run, min_runs=1, min_ms=0)
+        steady = software or warm_up(loaded.run, loaded.clock)
+        runs, seconds = (1, 0.0) if software else (request.min_runs, request.min_seconds)
+        took = loaded.clock(loaded.run, min_runs=runs, min_ms=seconds * _MS)
+    peak = loaded.peak_memory or (lambda: memory.peak_since(resident))
     return Round(
         engine=loaded.engine,
         input=loaded.input,
-        init_ms=init_ms,
-        first_ms=first_ms,
-        runs_ms=tuple(runs),
+        init_ms=init_ms if loaded.init_ms is None else loaded.init_ms,
+        first_ms=first[0] if loaded.first_run else None,
+        runs_ms=tuple(took),
         steady=steady,
         pressure=pressure.share,
-        peak_memory_bytes=memory.peak_since(resident),
+        peak_memory_bytes=peak(),
         timer_precision_ms=timer_precision_ms(),
         delegation=loaded.delegation(),
+        versions=dict(loaded.versions),
     )
 
 
-def predict_test(request: Request, test: SplitRequest) -> None:
-    """Write the predictions of the model on the test split, with the engine and threads of the timing.
+def predict_test(runtime: Runtime, test: SplitRequest) -> None:
+    """Write the predictions of the engine that was timed on the test split.
 
     Raises:
-        ModelError: the model does not take the images as bytes.
+        ModelError: the model failed on an image.
         DataError: the data set cannot be read, or an output is not finite.
     """
     from edgekd.data.dataset import open_dataset  # after the timing: it takes memory
     from edgekd.metrics.predictions import write_predictions
-    from edgekd.runtimes.litert import LitertRuntime
     from edgekd.runtimes.predict import run
 
-    runtime = LitertRuntime(Path(request.model), threads=request.threads)
     samples = open_dataset(Path(test.dataset)).test
     write_predictions(
         Path(test.predictions), run(runtime, samples, classes=test.labels, malignant=test.malignant)
@@ -73,12 +88,12 @@ def predict_test(request: Request, test: SplitRequest) -> None:
 def _answer(request: Request) -> dict[str, Any]:
     try:
         found = measure_round(request)
-        if request.test is not None:
-            predict_test(request, request.test)
-    except DeviceError as error:
+    except (DeviceError, MissingExtraError) as error:
         return {"status": Status.UNAVAILABLE, "reason": str(error)}
     except (EdgekdError, RuntimeError, ValueError) as error:
-        return {"status": Status.FAILED, "reason": _reason(error, request)}
+        absent = type(error) is MissingError  # a library or environment; its subclasses are about the file
+        status = Status.UNAVAILABLE if absent else Status.FAILED
+        return {"status": status, "reason": _reason(error, request)}
     return {"status": Status.OK, "round": found}
 
 
@@ -93,6 +108,7 @@ def _main(path: Path) -> None:
     os.dup2(2, 1)  # whatever native code prints must not mix with the answer
     with os.fdopen(answer_to, "w", encoding="utf-8") as out:
         out.write(canonical_json(_answer(request)) + "\n")
+    os._exit(0)  # some drivers crash while the process is taken down
 
 
 if __name__ == "__main__":

@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest, write_json
+from edgekd.runtimes.vulkan import VARIABLE, driver_environment
 from edgekd_converters.compat import agreement
 from edgekd_converters.edgetpu_graph import Network, Tensor, read_network
 from edgekd_converters.gpu_rules import SOURCE, refusals
 
 SCHEMA = "edgekd.gpu_check/1"
-DRIVER_VARIABLE = "VK_DRIVER_FILES"
 SOFTWARE_NOTE = "software driver: correctness only"
 HOW_TO_GET = (
     "no Vulkan driver answers: on a machine with a GPU install its driver and libvulkan1; without one, a "
     "software driver does for correctness (apt-get download chromium-common, dpkg-deb -x it into DIR, set "
-    f"{DRIVER_VARIABLE}=DIR/usr/lib/chromium/vk_swiftshader_icd.json)"
+    f"{VARIABLE}=DIR/usr/lib/chromium/vk_swiftshader_icd.json)"
 )
 TIMEOUT_S = 300.0
 _IMAGES, _MAX_PX = 2, 4096
@@ -178,6 +178,7 @@ def _run(
         chosen = _noise(network) if images is None else images
         np.save(folder / "images.npy", chosen)
         write_json(folder / "request.json", {"model": str(path.resolve()), "input_range": input_range})
+        given = os.environ if driver is None else {**os.environ, VARIABLE: str(driver)}
         command = [sys.executable, "-m", "edgekd_converters.gpu_worker", str(folder)]
         try:
             done = subprocess.run(
@@ -187,7 +188,7 @@ def _run(
                 errors="replace",
                 timeout=timeout_s,
                 check=False,
-                env=_environment(folder, driver),
+                env=driver_environment(folder, given),
             )
         except subprocess.TimeoutExpired:
             return GpuRun(status=GpuStatus.FAILED, reason=f"not done after {timeout_s:g} s")
@@ -206,20 +207,6 @@ def _input(network: Network) -> Tensor:
             if (tensor.number,) == network.inputs and square and 0 < tensor.shape[1] <= _MAX_PX:
                 return tensor
     raise ModelError("the file does not take one square RGB image [1, px, px, 3]")
-
-
-def _environment(folder: Path, driver: Path | None) -> dict[str, str]:
-    """The variables a Vulkan driver needs; its own loader is used where one lies beside it."""
-    found = dict(os.environ)
-    found.setdefault("XDG_RUNTIME_DIR", str(folder))
-    named = str(driver) if driver is not None else found.get(DRIVER_VARIABLE)
-    if named:
-        found[DRIVER_VARIABLE] = named
-        beside = Path(named.split(os.pathsep)[0]).parent
-        if (beside / "libvulkan.so.1").exists():
-            others = found.get("LD_LIBRARY_PATH")
-            found["LD_LIBRARY_PATH"] = os.pathsep.join([str(beside), *([others] if others else [])])
-    return found
 
 
 def _judge(

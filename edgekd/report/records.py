@@ -22,6 +22,7 @@ from edgekd.runs import RECORD
 from edgekd.runs import SCHEMA as STEP_SCHEMA
 from edgekd.training.history import Epoch
 from edgekd_bench.record import BenchRecord, read_bench
+from edgekd_bench.round import Backend
 from edgekd_converters.verdict import VerdictRecord
 from edgekd_converters.verdict_parity import ParityRecord
 
@@ -55,8 +56,13 @@ class Artefact(Network):
     benches: tuple[BenchRecord, ...]
 
     def bench(self, threads: int) -> BenchRecord | None:
-        """The first measurement that succeeded with this many threads."""
-        found = (b for b in self.benches if b.latency_ms is not None and b.threads == threads)
+        """The measurement of the backend cpu with this many threads, where it succeeded."""
+        found = (
+            bench
+            for bench in self.benches
+            if bench.latency_ms is not None
+            and (bench.requested_accelerator, bench.threads) == (Backend.CPU, threads)
+        )
         return next(found, None)
 
 

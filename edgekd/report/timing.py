@@ -6,6 +6,7 @@ from edgekd.report import words
 from edgekd.report.blocks import Cell, Section, Table, Tone, row
 from edgekd.report.records import Records
 from edgekd_bench.record import BenchRecord
+from edgekd_bench.round import Status
 
 
 def bench_section(records: Records) -> Section | None:
@@ -50,6 +51,8 @@ def _job(bench: BenchRecord) -> tuple[Cell, ...]:
 
 
 def _state(bench: BenchRecord) -> Cell:
+    if bench.latency_ms is None and bench.status is Status.OK:
+        return Cell(text="correctness only", note=bench.reason or "", tone=Tone.OPEN)
     if bench.latency_ms is None:
         return Cell(text=bench.status.value, note=bench.reason or "", tone=Tone.BAD)
     if bench.noise:

@@ -17,8 +17,8 @@ from edgekd.errors import ModelError, UnknownNameError
 from edgekd.metrics.evaluation import evaluate
 from edgekd.metrics.predictions import read_predictions
 from edgekd.plain import read_json
-from edgekd.runtimes.litert import LitertRuntime
 from edgekd_bench import measure, station, worker
+from edgekd_bench.backends import open_backend
 from edgekd_bench.measure import Job, run_worker
 from edgekd_bench.record import Latency, read_bench
 from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status
@@ -51,18 +51,19 @@ def test_a_worker_holds_nothing_but_the_engine() -> None:
 def check_order(found: Latency) -> None:
     assert 0 < found.min <= found.p50 <= found.p90 <= found.p95 <= found.p99
     assert found.min <= found.mean
-    assert found.first > 0
+    assert found.first is not None and found.first > 0
 
 
 def test_a_round_measures_what_was_asked(model: Path) -> None:
     found = run_worker(request(model))
     assert isinstance(found, Round)
     assert len(found.runs_ms) >= 7
-    assert min(found.runs_ms) > 0 and found.init_ms > 0 and found.first_ms > 0
+    assert min(found.runs_ms) > 0 and found.init_ms > 0
+    assert found.first_ms is not None and found.first_ms > 0
     assert found.timer_precision_ms > 0
     assert found.input[0].shape == (1, PX, PX, 3) and found.input[0].dtype == "uint8"
     assert found.engine.name == "ai-edge-litert" and found.engine.threads == 1
-    assert found.delegation.nodes == 1
+    assert found.delegation is not None and found.delegation.nodes == 1
     assert sum(found.delegation.nodes_per_partition) + sum(found.delegation.left_out.values()) == 1
     assert found.peak_memory_bytes is None or found.peak_memory_bytes > 0
 
@@ -131,25 +132,24 @@ def test_what_native_code_prints_does_not_mix_with_the_answer(
     assert run_worker(request(model)) == (Status.FAILED, "none")
 
 
-def test_the_test_split_runs_on_the_threads_that_were_timed(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("backend", "kernels"), [("cpu", "xnnpack"), ("cpu-builtin", "builtin"), ("cpu-reference", "reference")]
+)
+def test_the_test_split_runs_on_the_kernels_and_threads_that_were_timed(
+    tmp_path: Path, model: Path, backend: str, kernels: str
 ) -> None:
     write_dataset(tmp_path / "data")
-    opened: list[int] = []
-
-    def runtime(path: Path, threads: int = 1) -> LitertRuntime:
-        opened.append(threads)
-        return LitertRuntime(path, threads=threads)
-
-    monkeypatch.setattr("edgekd.runtimes.litert.LitertRuntime", runtime)
+    loaded = open_backend(model, 2, backend)
+    runtime = loaded.runtime()
+    assert (loaded.engine.kernels, loaded.engine.threads) == (kernels, 2)
+    assert runtime.engine == loaded.engine
     asked = SplitRequest(
         dataset=str(tmp_path / "data"),
         labels=LABELS,
         malignant=CARD.malignant,
         predictions=str(tmp_path / "p.csv"),
     )
-    worker.predict_test(request(model, threads=2), asked)
-    assert opened == [2]
+    worker.predict_test(runtime, asked)
     assert len(read_predictions(tmp_path / "p.csv", CARD.malignant).image_ids) == 12
 
 
@@ -268,6 +268,6 @@ def test_a_published_network_is_delegated_as_a_whole(shared: Path) -> None:
     path = shared / "peer_models" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
     found = run_worker(request(path, min_runs=3))
     assert isinstance(found, Round)
-    assert found.delegation.nodes_per_partition == (65,)
+    assert found.delegation is not None and found.delegation.nodes_per_partition == (65,)
     assert found.delegation.nodes == 68
     assert found.peak_memory_bytes is None or found.peak_memory_bytes > path.stat().st_size / 2

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgekd_bench import device
-from edgekd_bench.backends import delegation
 from edgekd_bench.device import describe_device
+from edgekd_bench.loaded import delegation
 
 
 @pytest.fixture
