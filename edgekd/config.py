@@ -296,7 +296,13 @@ class ExportConfig:
     specificity; layers are kept in float until it holds.
     """
 
-    precisions: tuple[Precision, ...] = (Precision.FP32, Precision.FP16, Precision.DYNAMIC, Precision.INT8)
+    precisions: tuple[Precision, ...] = (
+        Precision.FP32,
+        Precision.FP16,
+        Precision.DYNAMIC,
+        Precision.INT8,
+        Precision.INT8_PTQ,
+    )
     calibration_images: int = 200
     max_sensitivity_drop: float = 0.01
 

@@ -21,6 +21,13 @@ NETWORK_COLOURS: Mapping[str, str] = {
     "fp16": "#17957f",
     "dynamic": "#c77f00",
     "int8": "#c2407e",
+    "int8-ptq": "#a0522d",
+    "int8-mixed": "#d9773f",
+    "int16x8": "#2f9fa8",
+    "coreml-fp32": "#5b6bd5",
+    "coreml-fp16": "#6f8f2f",
+    "coreml-int8": "#b0508f",
+    "coreml-pal4": "#c9a227",
 }
 _WIDTH_INCHES = 5.0
 _PNG_DPI = 160

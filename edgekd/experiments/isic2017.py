@@ -52,7 +52,7 @@ def experiment(quick: bool) -> Experiment:
         qat=QatConfig(
             float_weight=1.0,
             fit=FitConfig(
-                epochs=1 if quick else 4,
+                epochs=1 if quick else 6,
                 images_per_epoch=500 if quick else 4000,
                 learning_rate=3e-4,
                 warmup_epochs=0.2,
