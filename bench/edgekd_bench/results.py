@@ -4,6 +4,7 @@
                                              the precisions of the exported files
 <folder>/<artefact>.predictions.csv          what they can be recomputed from
 <folder>/<precision>.verdict.json            against the float student, paired
+<folder>/<precision>.inspect.json            what the file holds, its size among it
 <folder>/<precision>@<backend>-<n>t.bench.json   latency
 <folder>/README.md                           command, machine, date, and the table
 """
@@ -25,15 +26,16 @@ from edgekd_bench.record import BenchRecord, read_bench
 from edgekd_converters.verdict import VerdictRecord
 
 EVALUATION, PREDICTIONS = ".evaluation.json", ".predictions.csv"
-VERDICT, BENCH = ".verdict.json", ".bench.json"
+VERDICT, INSPECTION, BENCH = ".verdict.json", ".inspect.json", ".bench.json"
 KERAS_STATIONS = ("teach", "distill", "qat")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """The records of one artefact; a Keras model has neither verdict nor benchmarks."""
+    """The records of one artefact; a Keras model has no size in bytes, no verdict and no benchmarks."""
 
     name: str
+    size_bytes: int | None
     evaluation: EvaluationRecord
     verdict: VerdictRecord | None
     bench: tuple[BenchRecord, ...]
@@ -75,17 +77,23 @@ def _kept(folder: Path, name: str) -> Kept:
     found = [read_bench(path) for path in sorted(folder.glob(f"{name}@*{BENCH}"))]
     return Kept(
         name=name,
+        size_bytes=_size_bytes(folder / f"{name}{INSPECTION}", found),
         evaluation=read_evaluation(folder / f"{name}{EVALUATION}"),
         verdict=from_plain(VerdictRecord, read_json(verdict), str(verdict)) if verdict.is_file() else None,
         bench=tuple(sorted(found, key=lambda record: (record.requested_accelerator, record.threads))),
     )
 
 
+def _size_bytes(inspection: Path, bench: Sequence[BenchRecord]) -> int | None:
+    if inspection.is_file():
+        return int(read_json(inspection)["size_bytes"])
+    return bench[0].model.size_bytes if bench else None
+
+
 def _place(kept: Kept) -> tuple[int, int, str]:
     if kept.name in KERAS_STATIONS:
         return KERAS_STATIONS.index(kept.name), 0, kept.name
-    size = kept.bench[0].model.size_bytes if kept.bench else 0
-    return len(KERAS_STATIONS), -size, kept.name
+    return len(KERAS_STATIONS), -(kept.size_bytes or 0), kept.name
 
 
 def _copies(run: Path) -> Iterator[tuple[str, Path]]:
@@ -98,6 +106,8 @@ def _copies(run: Path) -> Iterator[tuple[str, Path]]:
         for suffix in (EVALUATION, PREDICTIONS, VERDICT):
             if (source := folder / suffix.removeprefix(".")).is_file():
                 yield f"{name}{suffix}", source
+        if (source := run / "export" / name / INSPECTION.removeprefix(".")).is_file():
+            yield f"{name}{INSPECTION}", source
     for source in sorted((run / "bench").glob("*@*.json")):
         yield f"{source.stem}{BENCH}", source
 

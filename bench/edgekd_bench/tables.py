@@ -55,7 +55,8 @@ def _table_of(name: str, results: Path) -> str:
 def table(kept: Sequence[Kept]) -> str:
     """The artefacts as a Markdown table, its circumstances in a line below; ends with a newline."""
     engines = sorted({(r.requested_accelerator, r.threads) for artefact in kept for r in artefact.bench})
-    head = ["artefact", "kB", "AUC", "sensitivity", "specificity", "change of sensitivity", "verdict"]
+    head = ["artefact", "kB", "AUC", "sensitivity", "specificity", "change of sensitivity"]
+    head += ["verdict", "same calls"]
     head += [f"{backend}, {threads} thread{'s' * (threads > 1)}" for backend, threads in engines]
     rows = [head, ["---", *["---:"] * (len(head) - 1)], *(_row(artefact, engines) for artefact in kept)]
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
@@ -67,12 +68,13 @@ def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
     verdict = kept.verdict
     return [
         kept.name,
-        f"{kept.bench[0].model.size_bytes / 1000:.0f}" if kept.bench else _NONE,
+        _NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
         _estimate(kept.evaluation.auc),
         _estimate(kept.evaluation.sensitivity),
         _estimate(kept.evaluation.specificity),
         _estimate(verdict.sensitivity_difference, signed=True) if verdict else _NONE,
         verdict.verdict.value if verdict else _NONE,
+        _share(verdict.decision_agreement) if verdict else _NONE,
         *(_latency(by_engine.get(engine), kept) for engine in engines),
     ]
 
@@ -82,6 +84,10 @@ def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
         return _NONE
     sign = "+" if signed else ""
     return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+
+
+def _share(estimate: Estimate | None) -> str:
+    return _NONE if estimate is None or estimate.value is None else f"{estimate.value:.1%}"
 
 
 def _latency(record: BenchRecord | None, kept: Kept) -> str:
@@ -108,7 +114,8 @@ def _circumstances(kept: Sequence[Kept]) -> str:
     ]
     said += [
         f"Change of sensitivity: against {verdict.reference}, paired, "
-        f"{verdict.sensitivity_difference.method}; verdict at a margin of {verdict.margin:g}."
+        f"{verdict.sensitivity_difference.method}; verdict at a margin of {verdict.margin:g}. "
+        f"Same calls: the share of images that {verdict.reference} calls the same, each at its own threshold."
         for verdict in [artefact.verdict for artefact in kept if artefact.verdict][:1]
     ]
     return " ".join([*said, *_about_latency(records)])

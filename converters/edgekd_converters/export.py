@@ -34,6 +34,7 @@ from edgekd_converters.worker import Conversion, run_worker
 
 FLOAT_MODEL, QUANTIZED_MODEL = "model.keras", "model.h5"
 CARD, INSPECTION = "card.json", "inspect.json"
+_INTEGER = (Precision.INT8, Precision.INT8_PTQ)
 
 
 def export(
@@ -183,7 +184,7 @@ def write_exported(path: Path, card: ModelCard) -> None:
     """Put `card` into the artefact `path`, and write card.json and inspect.json beside it.
 
     Raises:
-        ModelError: the artefact does not load.
+        ModelError: the artefact does not load, or is called int8 and is not.
     """
     _FINISH[path.suffix](path, card)
     write_text(path.with_name(CARD), card.to_json())
@@ -194,6 +195,11 @@ def _finish_tflite(path: Path, card: ModelCard) -> None:
     inspection = inspect_tflite(path)
     if inspection.load_error is not None:
         raise ModelError(f"{path}: {inspection.load_error}")
+    if card.precision in _INTEGER and inspection.float_operators:
+        raise ModelError(
+            f"{path}: {inspection.float_operators} operators still compute in float, {card.precision} has "
+            "none: a layer of the model has no 8-bit kernel"
+        )
     write_json(path.with_name(INSPECTION), inspection)
 
 
@@ -202,7 +208,10 @@ def _finish_coreml(path: Path, card: ModelCard) -> None:
     from edgekd_converters.coreml_inspect import inspect_coreml
 
     embed_card_coreml(path, card)
-    write_json(path.with_name(INSPECTION), inspect_coreml(path))
+    inspection = inspect_coreml(path)
+    for warning in inspection.warnings:
+        log.warning("%s: %s", path, warning)
+    write_json(path.with_name(INSPECTION), inspection)
 
 
 _FINISH: Mapping[str, Callable[[Path, ModelCard], None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,10 +136,22 @@ def test_a_table_shows_the_records(kept: Path) -> None:
     assert cells[1] == "600"
     assert cells[3].startswith("0.900 [")
     assert cells[5].startswith("-0.050 [")
+    assert cells[7] == "97.5%"  # one image of 40
     assert cells[-2:] == ["1.25 (1.50)", "1.25 (1.50)"]
     for fact in ("n = 40, 20 malignant (50.0%)", "sensitivity_at_least(0.9)", "wilson(0.95)", "A Processor"):
         assert fact in text
     assert "†" not in text
+
+
+def test_a_file_that_was_not_timed_has_its_size_from_the_inspection(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "verify" / "int8", run / "verify" / "coreml-int8")
+    (run / "export" / "coreml-int8").mkdir(parents=True)
+    write_json(run / "export" / "coreml-int8" / "inspect.json", {"size_bytes": 580_400})
+    keep(run, tmp_path / "results" / "tiny", command=COMMAND)
+    found = read_kept(tmp_path / "results" / "tiny")
+    assert [artefact.name for artefact in found] == ["distill", "fp32", "int8", "coreml-int8"]
+    assert found[-1].bench == () and found[-1].size_bytes == 580_400
+    assert "| coreml-int8 | 580 |" in fill(MARKED, tmp_path / "results")
 
 
 def change(kept: Path, name: str, **changes: object) -> None:

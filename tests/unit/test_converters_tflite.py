@@ -6,6 +6,7 @@ import stat
 import numpy as np
 import pytest
 
+import tiny_line
 import tiny_students
 from edgekd.card import read_card
 from edgekd.config import ExportConfig, Precision, VerifyConfig
@@ -13,7 +14,7 @@ from edgekd.errors import ModelError, UsageError
 from edgekd.plain import from_plain, write_json
 from edgekd.runtimes.litert import KERNELS, LitertRuntime
 from edgekd_converters import worker
-from edgekd_converters.export import export, export_file, model_file
+from edgekd_converters.export import export, export_file, model_file, write_exported
 from edgekd_converters.inspect import inspect_tflite
 from edgekd_converters.metadata import find_card, strip_card
 from edgekd_converters.mixed import MixedSearch
@@ -121,6 +122,15 @@ def test_the_station_writes_files_with_their_cards(files, tmp_path):
         assert card.provenance["seed"] == "7" and len(card.provenance["weights_sha256"]) == 64
         assert metrics[f"{precision}_size_bytes"] == (folder / "model.tflite").stat().st_size
         assert 10**8 < metrics.get(f"{precision}_peak_memory_bytes", 10**9) < 10**10
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.DYNAMIC])
+def test_a_file_that_was_not_quantized_is_not_called_int8(files, tmp_path, precision):
+    (tmp_path / "model.tflite").write_bytes(files[precision].read_bytes())
+    with pytest.raises(ModelError, match="operators still compute in float, int8 has"):
+        write_exported(tmp_path / "model.tflite", tiny_line.card(Precision.INT8))
+    assert not (tmp_path / "inspect.json").exists()
 
 
 @pytest.mark.tf
