@@ -62,7 +62,10 @@ def _load_described(path: Path, config: Any, trusted: bool) -> Any:
     unsafe = sorted({name for name in _class_names(config) if name in _UNSAFE_LAYERS})
     if unsafe and not trusted:
         raise ModelError(f"{path}: holds {', '.join(unsafe)}, which runs code of the file; {_TRUST}")
-    return load_keras(path)
+    model = load_keras(path)
+    if not model.layers:
+        raise ModelError(f"{path}: a network without layers")
+    return model
 
 
 def _archive_config(path: Path) -> Any:
@@ -94,7 +97,7 @@ def _h5_config(path: Path) -> Any:
         raise ModelError(f"{path}: not an HDF5 file that can be read ({_line(error)})") from error
     if text is None:
         raise ModelError(f"{path}: holds weights but no network; save the whole model (model.save)")
-    return _parse(path, text.encode() if isinstance(text, str) else bytes(text))
+    return _parse(path, text.encode(errors="surrogateescape") if isinstance(text, str) else bytes(text))
 
 
 def _parse(path: Path, text: bytes) -> Any:

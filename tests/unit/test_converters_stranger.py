@@ -148,6 +148,24 @@ def test_weights_alone_are_no_model(tmp_path):
         load(tmp_path / "model.h5")
 
 
+@pytest.mark.filterwarnings("ignore:.*HDF5 file")
+def test_a_description_of_no_known_letters_is_refused(tmp_path):
+    network().save(tmp_path / "model.h5")
+    data = (tmp_path / "model.h5").read_bytes()
+    (tmp_path / "model.h5").write_bytes(data.replace(b'{"class_name"', b'{"class\xdfname"', 1))
+    with pytest.raises(ModelError, match="its description is not JSON"):
+        load(tmp_path / "model.h5")
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:tf_keras")
+def test_a_network_without_layers_is_refused(tmp_path):
+    from edgekd import lazy
+
+    lazy.keras().Sequential([]).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="a network without layers"):
+        load(tmp_path / "model.keras")
+
+
 def test_deeply_nested_json_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("config.json", "[" * 100_000 + "]" * 100_000)
