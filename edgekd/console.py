@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from edgekd.plain import to_plain
 
@@ -17,9 +17,17 @@ log = logging.getLogger("edgekd")
 _PLAIN_SECONDS = 10.0
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure(*, quiet: bool = False, verbose: bool = False) -> None:
     """Send the log of edgekd to stderr: warnings only when `quiet`, everything when `verbose`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False
