@@ -17,6 +17,7 @@ from edgekd.cli import (
     evaluate,
     export,
     inspect,
+    inspect_model,
     layers,
     predict,
     run,
@@ -105,6 +106,7 @@ app.add_typer(data)
 for name, verb in stations.VERBS.items():
     app.command(name)(verb)
 app.command("export")(export.export)
+app.command("inspect")(inspect_model.inspect)
 app.command("check")(check.check)
 app.command("layers")(layers.layers)
 app.command("bench")(bench.bench)
