@@ -23,6 +23,8 @@ from edgekd.runs import SCHEMA as STEP_SCHEMA
 from edgekd.training.history import Epoch
 from edgekd_bench.record import BenchRecord, read_bench
 from edgekd_bench.round import Backend
+from edgekd_converters.artefacts import MLPACKAGE
+from edgekd_converters.coreml_inspect import SCHEMA as COREML_SCHEMA
 from edgekd_converters.verdict import VerdictRecord
 from edgekd_converters.verdict_parity import ParityRecord
 
@@ -191,9 +193,11 @@ def _precisions(run: Path, experiment: Experiment | None) -> list[str]:
 
 def _artefact(reader: _Reader, precision: str, malignant: tuple[str, ...]) -> Artefact:
     exported, verified = f"export/{precision}", f"verify/{precision}"
-    inspection = reader.json(f"{exported}/inspect.json", lambda p: _of_schema(p, INSPECT_SCHEMA)) or {}
+    packaged = (reader.root / exported / MLPACKAGE).is_dir()
+    schema = COREML_SCHEMA if packaged else INSPECT_SCHEMA
+    inspection = reader.json(f"{exported}/inspect.json", lambda p: _of_schema(p, schema)) or {}
     benches = sorted((reader.root / "bench").glob(f"{precision}@*.json"))
-    if not benches:
+    if not benches and not packaged:  # no backend runs Core ML
         reader.missing.append(f"bench/{precision}@<backend>-<threads>t.json is not there")
     found = [reader.read(path.relative_to(reader.root).as_posix(), read_bench) for path in benches]
     return Artefact(

@@ -307,6 +307,22 @@ class TestMissing:
         assert "What is missing" not in page
         assert "teacher, AUC" not in page
 
+    def test_a_core_ml_package_has_a_size_and_misses_no_benchmark(self, run: Path, tmp_path: Path) -> None:
+        experiment = json.loads((run / "experiment.json").read_text(encoding="utf-8"))
+        names = experiment["export"]["precisions"]
+        experiment["export"]["precisions"] = ["coreml-fp16" if name == "fp16" else name for name in names]
+        write_json_at(run / "experiment.json", experiment)
+        for station in ("export", "verify"):
+            (run / station / "fp16").rename(run / station / "coreml-fp16")
+        (run / "export" / "coreml-fp16" / "model.mlpackage").mkdir()
+        inspection = run / "export" / "coreml-fp16" / "inspect.json"
+        write_json_at(inspection, {"schema": "edgekd.inspect-coreml/1", "size_bytes": 927_654})
+        for path in (run / "bench").glob("fp16@*"):
+            path.unlink()
+        page = text(written(run, tmp_path / "report"), "index.html")
+        assert "What is missing" not in page
+        assert "0.93" in page and "coreml-fp16" in page
+
     def test_a_figure_that_is_undefined_is_a_dash(self, run: Path, tmp_path: Path) -> None:
         path = run / "verify" / "int8" / "evaluation.json"
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,72 @@
+"""Can two measurements be told apart when they should, and only then?
+
+    python bench/method/repeatability.py MODEL.tflite [--pairs 20] [--threads 1] [--json]
+
+A pair is two commands one after the other, as `edgekd bench MODEL.tflite` and `edgekd compare A B` would make
+it. Of one half of the pairs the second command runs the same file, of the other half one whose every run is
+made 10 % longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekd import console
+from edgekd.config import BenchConfig
+from edgekd.errors import EdgekdError, ModelError
+from edgekd_bench.compare import SMALLEST_DIFFERENCE, Finding, judge, ratio_of_medians
+from edgekd_bench.device import describe_device
+from edgekd_bench.measure import WORKER, Job, measure, round_latencies
+from edgekd_bench.round import Backend, Status
+
+SCHEMA = "edgekd.repeatability/1"
+_SLOW = (str(Path(__file__).with_name("slow_worker.py")),)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and show; the exit code."""
+    parser = argparse.ArgumentParser(description="Can two measurements be told apart?")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    console.configure(quiet=True)
+    found: dict[str, list[Finding]] = {"the same": [], "10 % slower": []}
+    try:
+        for _ in range(options.pairs):
+            for name, worker in zip(found, (WORKER, _SLOW), strict=True):
+                found[name].append(_pair(options.model, options.threads, worker))
+    except EdgekdError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    counts = {name: Counter(finding.value for finding in findings) for name, findings in found.items()}
+    if options.json:
+        device = describe_device()
+        console.emit_json({"schema": SCHEMA, "model": options.model.name, "device": device, "found": counts})
+        return 0
+    rows = [(name, *(str(counts[name][finding.value]) for finding in Finding)) for name in found]
+    title = f"{options.model.name}: {options.pairs} pairs each"
+    console.emit_table(title, ("the second command is", *(finding.value for finding in Finding)), rows)
+    return 0
+
+
+def _pair(model: Path, threads: int, second: Sequence[str]) -> Finding:
+    a, b = (_rounds(model, threads, worker) for worker in (WORKER, second))
+    return judge(ratio_of_medians(a, b, paired=False), SMALLEST_DIFFERENCE)[0]
+
+
+def _rounds(model: Path, threads: int, worker: Sequence[str]) -> list[float]:
+    job = Job(name=model.stem, model=model, backend=Backend.CPU, threads=threads)
+    (outcome,) = measure([job], BenchConfig(), worker=worker)
+    if outcome.status is not Status.OK:
+        raise ModelError(f"{model}: {outcome.reason}")
+    return [one.p50 for one in round_latencies(outcome.rounds)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
