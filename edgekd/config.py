@@ -344,17 +344,23 @@ class VerifyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """How latency is measured: per thread count, at least `min_runs` runs and `min_seconds` seconds."""
+    """How latency is measured: per thread count, at least `min_runs` runs and `min_seconds` seconds.
+
+    `sustained_minutes` of uninterrupted load follow for each file; 0 for none.
+    """
 
     backends: tuple[str, ...] = ("cpu",)
     threads: tuple[int, ...] = (1, 2)
     min_runs: int = 50
     min_seconds: float = 1.0
     rounds: int = 5
+    sustained_minutes: float = 0.0
 
     def __post_init__(self) -> None:
         _require(min(self.threads, default=0) >= 1, f"bench.threads is {self.threads}, expected 1 or more")
         _require(self.min_runs >= 2, f"bench.min_runs is {self.min_runs}, expected 2 or more")
+        minutes = self.sustained_minutes
+        _require(minutes == 0 or minutes >= 1, f"bench.sustained_minutes is {minutes}, expected 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.console import log
 from edgekd.errors import DeviceError, MissingError, UsageError
 
-ALL = "all"
 TIMEOUT_S = 30.0
 SETTLE_S = 3.0
 _DEFAULT_PORT = 5037
@@ -124,24 +124,27 @@ def adb_server(adb: Adb) -> Iterator[Adb]:
 
 
 def choose(devices: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The serial numbers to work on: those `wanted`, every ready one for `all`, else the only one there is.
+    """The serial numbers to work on: those `wanted`, else of every phone that is ready.
+
+    A phone that is not ready, beside one that is, is named in a warning.
 
     Raises:
-        DeviceError: no phone; several and none chosen; a chosen one is absent or not ready.
+        DeviceError: no phone, none is ready, or one of those `wanted` is absent or not ready.
     """
     if not devices:
         raise DeviceError(
             "no phone is connected: plug one in with USB debugging switched on, or adb connect HOST:PORT"
         )
-    if list(wanted) == [ALL]:
-        ready = tuple(serial for serial, state in devices.items() if state == _READY)
-        return ready or (_check(next(iter(devices)), devices),)
-    if not wanted and len(devices) > 1:
-        raise DeviceError(
-            f"{len(devices)} phones are connected ({', '.join(sorted(devices))}): choose with adb:SERIAL, "
-            f"adb:SERIAL,SERIAL or adb:{ALL}"
-        )
-    return tuple(_check(serial, devices) for serial in wanted or devices)
+    if wanted:
+        return tuple(_check(serial, devices) for serial in wanted)
+    reasons = {serial: trouble(serial, state) for serial, state in sorted(devices.items())}
+    ready = tuple(serial for serial, reason in reasons.items() if reason is None)
+    for reason in reasons.values():
+        if reason and not ready:
+            raise DeviceError(reason)
+        if reason:
+            log.warning("%s; the others are measured", reason)
+    return ready
 
 
 def trouble(serial: str, state: str) -> str | None:

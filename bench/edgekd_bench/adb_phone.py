@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd.errors import DeviceError, EdgekdError, MissingError
+from edgekd.errors import DeviceError, EdgekdError
 from edgekd_bench.adb_client import TIMEOUT_S, Adb, Answer, trouble
 from edgekd_bench.adb_output import last_line
 
@@ -27,7 +27,11 @@ _PROPERTIES = {
     "soc": "ro.soc.model",
     "board": "ro.board.platform",
     "hardware": "ro.hardware",
+    "qemu": "ro.kernel.qemu",
+    "boot_qemu": "ro.boot.qemu",
 }
+_EMULATED_HARDWARE = ("goldfish", "ranchu")
+_EMULATOR_SERIAL = "emulator-"
 _STATE_SCRIPT = (
     "for c in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do "
     'echo "governor=$(cat $c/scaling_governor 2>/dev/null)"; '
@@ -46,7 +50,10 @@ _SOURCES = ("AC", "USB", "Wireless", "Dock")
 
 @dataclass(frozen=True, kw_only=True)
 class PhoneFacts:
-    """What does not change: names as the phone gives them, `abis` best first; null where it does not say."""
+    """What does not change: names as the phone gives them, `abis` best first; null where it does not say.
+
+    `emulated`: it is Android's emulator, whose times are no device's.
+    """
 
     serial: str
     manufacturer: str | None
@@ -55,6 +62,8 @@ class PhoneFacts:
     sdk: int | None
     abis: tuple[str, ...]
     soc: str | None
+    cores: int | None = None
+    emulated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +157,7 @@ class Phone:
             DeviceError: the phone went away.
         """
         script = "; ".join(f'echo "{name}=$(getprop {key})"' for name, key in _PROPERTIES.items())
+        script += '; echo "cores=$(ls -d /sys/devices/system/cpu/cpu[0-9]* 2>/dev/null | wc -l)"'
         found = dict(_pairs(self.shell(script, doing="it was asked for its model").output))
         abis = found.get("abis") or found.get("abi") or ""
         return PhoneFacts(
@@ -158,6 +168,10 @@ class Phone:
             sdk=_whole(found.get("sdk")),
             abis=tuple(abi.strip() for abi in abis.split(",") if abi.strip()),
             soc=found.get("soc") or found.get("board") or found.get("hardware"),
+            cores=_whole(found.get("cores")) or None,
+            emulated=self.serial.startswith(_EMULATOR_SERIAL)
+            or "1" in (found.get("qemu"), found.get("boot_qemu"))
+            or found.get("hardware") in _EMULATED_HARDWARE,
         )
 
     def state(self) -> PhoneState:
@@ -185,14 +199,8 @@ def check_binary(path: Path, facts: PhoneFacts) -> None:
     """Nothing, when the phone can run the program `path`: a script, or an ELF file of one of its ABIs.
 
     Raises:
-        MissingError: there is no such file.
         DeviceError: it is for another processor, or no program.
     """
-    if not path.is_file():
-        raise MissingError(
-            f"{path}: no such benchmark tool; build or download benchmark_model for Android and name it with "
-            "adb?tool=PATH"
-        )
     with path.open("rb") as file:
         head = file.read(20)
     if head.startswith(b"#!"):

@@ -6,9 +6,11 @@ An engine is imported when it is asked for, so that a worker holds nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from edgekd_bench.arm64 import ACCELERATOR
 from edgekd_bench.backend_litert import open_litert
 from edgekd_bench.loaded import Loaded
 from edgekd_bench.round import Backend, kind_of
@@ -59,6 +61,13 @@ def _delegate(path: Path, threads: int, backend: str) -> Loaded:
     return open_delegate(path, threads, parse_delegate(backend))
 
 
+def _arm64(path: Path, threads: int, backend: str) -> Loaded:
+    """LiteRT's usual kernels, in a worker that `run_worker` starts on the emulated processor."""
+    del backend
+    loaded = open_litert(path, threads, "xnnpack")
+    return replace(loaded, engine=replace(loaded.engine, accelerator=ACCELERATOR))
+
+
 def _keras(path: Path, threads: int, backend: str) -> Loaded:
     from edgekd_bench.backend_keras import open_keras
 
@@ -74,5 +83,6 @@ OPEN: Mapping[Backend, Open] = {
     Backend.GPU: _gpu,
     Backend.EDGETPU: _edgetpu,
     Backend.DELEGATE: _delegate,
+    Backend.ARM64: _arm64,
     Backend.KERAS: _keras,
 }

@@ -22,7 +22,7 @@ from edgekd.errors import DeviceError, MissingError, ModelError, UsageError
 from edgekd.plain import file_digest
 from edgekd.runtimes.litert import KERNELS, ports
 from edgekd_bench.backend_litert import litert_engine
-from edgekd_bench.loaded import Loaded, PortRuntime, delegation, facts, interpreted, noise
+from edgekd_bench.loaded import Loaded, PortRuntime, delegation, facts, interpreted, noise, opened
 from edgekd_bench.round import Delegation
 
 PREFIX = "delegate:"
@@ -82,12 +82,17 @@ def open_delegate(
         DeviceError: the delegate found no device; with `require_device` also when it left any operator.
         ModelError: the file is missing, is not a .tflite file, or the delegate refuses its graph.
     """
-    interpreter = open_delegated(path, threads=threads, request=request)
-    divided = delegation(interpreter._get_ops_details())
-    reason = fallback(divided, request.name)
-    if reason and require_device:
-        raise DeviceError(reason)
-    _allocate(interpreter, path, request)
+    found: list[Delegation] = []
+
+    def allocate(interpreter: Any) -> None:
+        found.append(delegation(interpreter._get_ops_details()))
+        reason = fallback(found[0], request.name)
+        if reason and require_device:
+            raise DeviceError(reason)
+        _allocate(interpreter, path, request)
+
+    interpreter, opening = opened(lambda: open_delegated(path, threads=threads, request=request), allocate)
+    divided = found[0]
     name = accelerator or f"{PREFIX}{request.name}"
     engine = litert_engine("xnnpack", threads, name if divided.nodes_per_partition else "cpu")
     inputs, outputs = ports(interpreter)
@@ -100,6 +105,9 @@ def open_delegate(
         run=interpreter.invoke,
         delegation=lambda: divided,
         runtime=lambda: PortRuntime(path, engine, (inputs, outputs), compute),
+        init_ms=opening.ms,
+        peak_memory=opening.steps.highest,
+        opening=opening,
         versions=_library_version(request),
     )
 

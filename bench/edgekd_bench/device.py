@@ -12,20 +12,22 @@ from edgekd_bench.round import Device
 _CPUINFO = Path("/proc/cpuinfo")
 _DEVICE_TREE = Path("/proc/device-tree/model")
 _FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_SENSORS = Path("/sys/class")
 _LOAD = Path("/proc/loadavg")
 _PRESSURE = Path("/proc/pressure/cpu")
 
 
 def describe_device() -> Device:
-    """This machine now: processor, instruction sets, usable cores, system, governor, clock and load."""
+    """This machine now: processor, instruction sets, usable cores, system, governor, clock, load, warmth."""
     return Device(
         cpu=_cpu_name(),
         isa=isa(),
         cores=usable_cores(),
         os=_system(),
         governor=_read(_FREQUENCY / "scaling_governor"),
-        frequency_mhz=_frequency_mhz(),
+        frequency_mhz=frequency_mhz(),
         load_average_1min=_number(_read(_LOAD)),
+        temperature_c=temperature_c(),
     )
 
 
@@ -70,9 +72,17 @@ def _system() -> str:
     return f"{name}, kernel {platform.release()}"
 
 
-def _frequency_mhz() -> float | None:
+def frequency_mhz() -> float | None:
+    """The clock of the first processor now, in MHz; None where the system does not tell."""
     khz = _number(_read(_FREQUENCY / "scaling_cur_freq"))
     return khz / 1000 if khz is not None else _number(_cpuinfo("cpu MHz"))
+
+
+def temperature_c() -> float | None:
+    """The warmest of the thermal zones and sensors, in °C; None where there is none to believe."""
+    files = [*_SENSORS.glob("thermal/thermal_zone*/temp"), *_SENSORS.glob("hwmon/hwmon*/temp*_input")]
+    degrees = [value / 1000 for file in files if (value := _number(_read(file))) is not None]
+    return max((value for value in degrees if 0 < value < 150), default=None)
 
 
 def _number(text: str | None) -> float | None:

@@ -66,7 +66,7 @@ def compare_paths(
     if a.is_file() and b.is_file():
         pairs = [(read_bench(a), read_bench(b))]
     elif a.is_dir() and b.is_dir():
-        pairs = _partners(_records(a), _records(b))
+        pairs = _partners(kept_records(a), kept_records(b))
     else:
         raise UsageError(f"{a} and {b}: expected two records, or two folders of records")
     if not pairs:
@@ -91,7 +91,7 @@ def regressions(
     Raises:
         UsageError: circumstances differ and not `anyway`, or no record has a partner.
     """
-    kept = _records(baseline)
+    kept = kept_records(baseline)
     pairs = _partners(kept, records)
     if not pairs:
         raise UsageError(f"{baseline} holds no record of the same file name, backend and threads")
@@ -106,7 +106,12 @@ def regressions(
     return [one for one in found if one.finding is Finding.WORSE]
 
 
-def _records(folder: Path) -> list[BenchRecord]:
+def kept_records(folder: Path) -> list[BenchRecord]:
+    """The benchmark records in `folder`, or in the folder `bench` of a run.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
     return [place.record for place in read_folder(_bench_folder(folder))]
 
 
@@ -133,7 +138,7 @@ def _read(path: Path) -> BenchRecord | str | None:
 
 def _sound(record: BenchRecord) -> BenchRecord | None:
     """`record`, if its latencies are positive numbers."""
-    latency = record.latency_ms
+    latency, tool = record.latency_ms, record.tool_ms
     given = [] if latency is None else [latency.p50, latency.p90]
-    every = [*given, *(one.p50 for one in record.rounds_ms)]
+    every = [*given, *([] if tool is None else [tool.p50]), *(one.p50 for one in record.rounds_ms)]
     return record if all(math.isfinite(ms) and ms > 0 for ms in every) else None

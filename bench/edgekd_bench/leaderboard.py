@@ -1,4 +1,4 @@
-"""A leaderboard of every record in a folder: `python -m edgekd_bench.leaderboard FOLDER --out DIR`.
+"""A leaderboard of every record in a folder: `edgekd leaderboard DIR --out DIR`.
 
     leaderboard.md               the table
     leaderboard.html             table and pictures in one file that loads nothing
@@ -11,22 +11,18 @@ here; foreign JSON in the folder is skipped and counted.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import console
 from edgekd.errors import DataError, UsageError
 from edgekd.metrics.evaluation import EvaluationRecord
 from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
-from edgekd_bench.command import guarded
 from edgekd_bench.compare import simulation
 from edgekd_bench.folders import Place, read_folder
-from edgekd_bench.record import BenchRecord
+from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.round import Status
 
 _NONE, _NOISY = "–", "†"
@@ -42,8 +38,8 @@ class Entry:
     @property
     def latency_ms(self) -> float | None:
         """The p50 on hardware; None for what did not run or ran on a simulation."""
-        latency = self.record.latency_ms
-        return None if latency is None or simulation(self.record) else latency.p50
+        timed = self.record.timed_ms
+        return None if timed is None or simulation(self.record) else timed.p50
 
     @property
     def sensitivity(self) -> Estimate | None:
@@ -154,9 +150,13 @@ def size_points(entries: Sequence[Entry]) -> list[Point]:
 
 
 def latency_points(entries: Sequence[Entry]) -> dict[str, list[Point]]:
-    """The files by p50 and p90 in ms, for each device, engine and thread count; hardware only."""
-    found: dict[str, list[Point]] = {}
-    for entry in evaluated_alike(entries):
+    """The files by p50 and p90 in ms, for each device, engine and thread count; hardware only.
+
+    Of a file that was measured again the last quiet measurement counts.
+    """
+    found: dict[str, dict[str, Point]] = {}
+    known = evaluated_alike(entries)
+    for entry in sorted(known, key=lambda one: (not one.record.noise, one.record.measured_at)):
         latency = entry.record.latency_ms
         if entry.latency_ms is not None and latency is not None and entry.sensitivity is not None:
             point = Point(
@@ -166,16 +166,21 @@ def latency_points(entries: Sequence[Entry]) -> dict[str, list[Point]]:
                 sensitivity=entry.sensitivity,
                 noisy=bool(entry.record.noise),
             )
-            found.setdefault(_where(entry.record), []).append(point)
-    return dict(sorted(found.items()))
+            found.setdefault(_where(entry.record), {})[entry.label] = point
+    return {where: list(points.values()) for where, points in sorted(found.items())}
 
 
 def _where(record: BenchRecord) -> str:
     threads = f"{record.threads} thread{'s' * (record.threads > 1)}"
-    return f"{record.device.cpu}, {record.actual_accelerator or record.requested_accelerator}, {threads}"
+    actual = record.actual_accelerator
+    engine = record.requested_accelerator if actual in (None, "cpu") else actual
+    return f"{record.device.cpu}, {engine}, {threads}"
 
 
-HEAD = ("file", "engine", "threads", "device", "MB", "p50 (p90) ms", "peak MB", "sensitivity", "specificity")
+HEAD = (
+    *("file", "engine", "threads", "device", "MB", "p50 (p90) ms", "peak MB", "sensitivity", "specificity"),
+    "measured (UTC)",
+)
 
 
 def cells(entry: Entry) -> tuple[str, ...]:
@@ -193,15 +198,16 @@ def cells(entry: Entry) -> tuple[str, ...]:
         _NONE if peak is None else f"{peak / 1e6:.1f}",
         _estimate(entry.sensitivity),
         _estimate(found.specificity if found else None),
+        record.measured_at[:16].replace("T", " "),
     )
 
 
 def _latency(record: BenchRecord) -> str:
     if record.status is Status.OK and (engine := simulation(record)):
         return f"{engine}: correctness only"
-    if record.latency_ms is None:
+    if record.timed_ms is None:
         return f"{record.status}: {record.reason}"
-    return f"{record.latency_ms.p50:.2f} ({record.latency_ms.p90:.2f}){_NOISY if record.noise else ''}"
+    return f"{figures(record)}{_NOISY if record.noise else ''}"
 
 
 def _estimate(estimate: Estimate | None) -> str:
@@ -255,17 +261,3 @@ def write_board(folder: Path, out: Path) -> tuple[Entry, ...]:
     write_text(out / "leaderboard.md", markdown(entries))
     write_text(out / "leaderboard.html", page(entries, drawn))
     return entries
-
-
-def _main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m edgekd_bench.leaderboard", description="Rank the records of a folder."
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: console.emit_text(markdown(write_board(options.folder, options.out))))
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

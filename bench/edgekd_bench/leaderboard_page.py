@@ -23,6 +23,7 @@ from edgekd_bench.leaderboard import (
 
 _PANEL_INCHES, _HEAD_INCHES = 3.4, 0.5
 _LINE_POINTS = 12.0
+_WIDE = 10.0
 _STYLE = """
 :root { --ink: #23272e; --faint: #69717d; --rule: #d5dae1; --paper: #fff; color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
@@ -107,9 +108,21 @@ def _panel(axes: Any, points: Sequence[Point]) -> None:
             axes.plot(point.cost, at.value, "o", color=ink, markersize=8, fillstyle="none")
         else:
             axes.plot(point.cost, at.value, "o", color=ink, markersize=9, markeredgecolor=edge)
-    axes.set_xlim(0, 1.3 * max(point.cost_to for point in points))
+    _scale(axes, min(point.cost for point in points), max(point.cost_to for point in points))
     axes.margins(y=0.12)
     _name(axes, points)
+
+
+def _scale(axes: Any, least: float, most: float) -> None:
+    """From 0 on; where one takes ten times another, by powers, so that the others can be told apart."""
+    if most < _WIDE * least:
+        axes.set_xlim(0, 1.3 * most)
+        return
+    axes.set_xscale("log", subs=[])
+    axes.xaxis.get_major_locator().set_params(subs=(1, 2, 5))
+    axes.set_xlim(0.7 * least, 2.5 * most)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter("")
 
 
 def _name(axes: Any, points: Sequence[Point]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,46 @@ from edgekd.errors import ModelError
 from edgekd.runtimes.base import Engine, Runtime, check_images
 from edgekd.runtimes.litert import Port
 from edgekd.runtimes.tflite_runtime import to_input
-from edgekd_bench.round import Delegation, TensorFacts
+from edgekd_bench.memory import Steps
+from edgekd_bench.round import Delegation, MemorySteps, TensorFacts
 from edgekd_bench.timing import Clock, timed_runs
 
 _SEED = 0
 _DELEGATE = "DELEGATE"
+T = TypeVar("T")
 
 
 def _nothing() -> None:
     """What needs no closing."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What opening took: bytes of `load` and `allocate` (None: unknown) and ms; `steps` goes on counting."""
+
+    steps: Steps
+    load: int | None
+    allocate: int | None
+    ms: float
+
+    def first_run(self) -> MemorySteps | None:
+        """All three steps, when the first run has just ended."""
+        invoke = self.steps.end()
+        if self.load is None or self.allocate is None or invoke is None:
+            return None
+        return MemorySteps(load=self.load, allocate=self.allocate, invoke=invoke)
+
+
+def opened(load: Callable[[], T], allocate: Callable[[T], object]) -> tuple[T, Opening]:
+    """What `load` gives, after `allocate`, and what each of the two took."""
+    steps, began = Steps(), time.perf_counter()
+    engine = load()
+    loaded = time.perf_counter()
+    loading = steps.end()
+    again = time.perf_counter()
+    allocate(engine)
+    took = loaded - began + time.perf_counter() - again
+    return engine, Opening(steps, loading, steps.end(), took * 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +63,9 @@ class Loaded:
     """A model in an engine, its inputs filled; `run` computes once and returns when the answer can be read.
 
     `runtime` gives the same engine with the same kernels, for predicting a split. `clock` times runs where
-    the engine lives. `init_ms` and `peak_memory` are known where loading is more than opening: null, and the
-    caller measures both around it. `first_run` is False when loading ran the model already. `versions` names
-    what else computed, drivers and libraries.
+    the engine lives. `init_ms` is loading and allocating; `opening` divides their memory where the engine is
+    opened in steps, else `peak_memory` tells the whole. `first_run` is False when loading ran the model
+    already. `versions` names what else computed, drivers and libraries.
     """
 
     engine: Engine
@@ -43,8 +75,9 @@ class Loaded:
     runtime: Callable[[], Runtime]
     close: Callable[[], None] = _nothing
     clock: Clock = timed_runs
-    init_ms: float | None = None
-    peak_memory: Callable[[], int | None] | None = None
+    init_ms: float
+    peak_memory: Callable[[], int | None]
+    opening: Opening | None = None
     first_run: bool = True
     versions: Mapping[str, str] = field(default_factory=dict)
 

@@ -16,12 +16,25 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.config import BenchConfig
-from edgekd.console import progress
-from edgekd.plain import from_plain, write_json
+from edgekd.config import BenchConfig, Precision
+from edgekd.console import duration, log, progress
+from edgekd.errors import MissingError
+from edgekd.plain import file_digest, from_plain, write_json
 from edgekd.runtimes.vulkan import driver_environment
-from edgekd_bench.record import Latency, RoundLatency
-from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status, kind_of
+from edgekd_bench.arm64 import emulated_environment, emulated_python
+from edgekd_bench.record import Latency, ModelFacts, RoundLatency
+from edgekd_bench.round import (
+    SUSTAINED_WINDOW_S,
+    Backend,
+    Request,
+    Round,
+    SplitRequest,
+    Status,
+    TensorFacts,
+    Window,
+    kind_of,
+    simulated,
+)
 
 WORKER_TIMEOUT_S = 900.0
 ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
@@ -44,22 +57,36 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The rounds of a job, or why there are none."""
+    """The rounds of a job, or why there are none; `sustained` where a sustained load was asked for."""
 
     status: Status
     reason: str | None
     rounds: tuple[Round, ...]
+    sustained: tuple[Window, ...] = ()
+
+
+def model_facts(job: Job, inputs: tuple[TensorFacts, ...]) -> ModelFacts:
+    """The file of `job`."""
+    return ModelFacts(
+        name=job.name,
+        sha256=file_digest(job.model),
+        size_bytes=job.model.stat().st_size,
+        precision=job.name if job.name in {precision.value for precision in Precision} else None,
+        input=inputs,
+    )
 
 
 def measure(jobs: Sequence[Job], config: BenchConfig, *, worker: Sequence[str] = WORKER) -> list[Outcome]:
     """The outcome of each job, in the order of `jobs`.
 
     A round goes through all jobs, every other round backwards, so that a machine that grows warm or busy
-    grows so for all of them. A job that failed once is not tried again, and failed it stays. `worker` is what
-    Python runs in every process, with the file of the request as its argument.
+    grows so for all of them. A job that failed once is not tried again, and failed it stays. A sustained load
+    comes last, one job after the other, so that its warmth is in no round. `worker` is what Python runs in
+    every process, with the file of the request as its argument.
     """
     found: list[list[Round]] = [[] for _ in jobs]
     broken: dict[int, tuple[Status, str]] = {}
+    sustained: dict[int, tuple[Window, ...]] = {}
     with progress("bench", len(jobs) * config.rounds, "rounds") as advance:
         for turn in range(config.rounds):
             for number in _order(len(jobs), turn):
@@ -70,17 +97,54 @@ def measure(jobs: Sequence[Job], config: BenchConfig, *, worker: Sequence[str] =
                     else:
                         broken[number] = answer
                 advance(1, jobs[number].name)
-    return [_outcome(rounds, broken.get(number)) for number, rounds in enumerate(found)]
+    for number, job in enumerate(jobs):
+        if config.sustained_minutes and number not in broken and not _software(found[number]):
+            answer = sustained_load(job, window_count(config), worker=worker)
+            if isinstance(answer, Round):
+                sustained[number] = answer.sustained
+            else:
+                broken[number] = answer[0], f"under sustained load: {answer[1]}"
+    return [
+        _outcome(rounds, broken.get(number), sustained.get(number, ())) for number, rounds in enumerate(found)
+    ]
+
+
+def window_count(config: BenchConfig) -> int:
+    """How many windows make the minutes of sustained load that `config` asks for."""
+    return ceil(config.sustained_minutes * 60 / SUSTAINED_WINDOW_S)
+
+
+def sustained_load(
+    job: Job, windows: int, *, seconds: float = SUSTAINED_WINDOW_S, worker: Sequence[str] = WORKER
+) -> Round | tuple[Status, str]:
+    """A round with `windows` of `seconds` each, one after the other, in a process of its own."""
+    log.info("%s on %s: %s under load", job.name, job.backend, duration(windows * seconds))
+    request = Request(
+        model=str(job.model.resolve()),
+        backend=job.backend,
+        threads=job.threads,
+        min_runs=1,
+        min_seconds=0.0,
+        windows=windows,
+        window_seconds=seconds,
+    )
+    return run_worker(request, worker=worker, timeout_s=WORKER_TIMEOUT_S + 2 * windows * seconds)
+
+
+def _software(rounds: Sequence[Round]) -> bool:
+    return simulated([part.engine.accelerator for part in rounds]) is not None
 
 
 def _order(count: int, turn: int) -> Sequence[int]:
     return range(count) if turn % 2 == 0 else range(count - 1, -1, -1)
 
 
-def _outcome(rounds: list[Round], broken: tuple[Status, str] | None) -> Outcome:
+def _outcome(
+    rounds: list[Round], broken: tuple[Status, str] | None, sustained: tuple[Window, ...]
+) -> Outcome:
     if broken is not None:
         return Outcome(status=broken[0], reason=broken[1], rounds=())
-    return Outcome(status=Status.OK, reason=None, rounds=tuple(rounds))
+    return Outcome(status=Status.OK, reason=None, rounds=tuple(rounds), sustained=sustained)
 
 
 def _round(
@@ -106,9 +170,10 @@ def run_worker(
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         path = Path(folder) / "request.json"
         write_json(path, request)
-        command = [sys.executable, *worker, str(path)]
-        gpu = kind_of(request.backend) is Backend.GPU
+        kind = kind_of(request.backend)
         try:
+            python = emulated_python() if kind is Backend.ARM64 else [sys.executable]
+            command = [*python, *worker, str(path)]
             done = subprocess.run(
                 command,
                 capture_output=True,
@@ -116,8 +181,10 @@ def run_worker(
                 errors="replace",
                 timeout=timeout_s,
                 check=False,
-                env=driver_environment(Path(folder)) if gpu else None,
+                env=_environment(kind, Path(folder)),
             )
+        except MissingError as error:
+            return Status.UNAVAILABLE, str(error)
         except subprocess.TimeoutExpired:
             return Status.FAILED, f"not done after {timeout_s:g} s"
     if done.returncode != 0:
@@ -126,6 +193,12 @@ def run_worker(
     if answer["status"] == Status.OK:
         return from_plain(Round, answer["round"], "round")
     return Status(answer["status"]), answer["reason"]
+
+
+def _environment(kind: Backend, folder: Path) -> dict[str, str] | None:
+    if kind is Backend.ARM64:
+        return emulated_environment()
+    return driver_environment(folder) if kind is Backend.GPU else None
 
 
 def _crash(done: subprocess.CompletedProcess[str]) -> str:
@@ -173,7 +246,7 @@ def noise(rounds: Sequence[Round], *, threads: int, cores: int) -> tuple[str, ..
     checks: tuple[Callable[[], str | None], ...] = (
         lambda: f"{threads} threads on {cores} cores" if threads > cores else None,
         lambda: _unsteady(rounds),
-        lambda: _apart([median(part.runs_ms) for part in rounds]),
+        lambda: apart([median(part.runs_ms) for part in rounds]),
         lambda: _pressed([part.pressure for part in rounds if part.pressure is not None]),
         lambda: _tailed(latency(rounds)),
     )
@@ -185,7 +258,8 @@ def _unsteady(rounds: Sequence[Round]) -> str | None:
     return f"not steady after warm-up in {bad} of {len(rounds)} rounds" if bad else None
 
 
-def _apart(medians: Sequence[float]) -> str | None:
+def apart(medians: Sequence[float]) -> str | None:
+    """That the `medians` of the rounds differ by more than a tenth; None when they agree."""
     spread = max(medians) / min(medians) - 1
     return f"medians of the rounds differ by {spread:.0%}" if spread > ROUNDS_APART else None
 

@@ -25,6 +25,26 @@ def peak_since(resident: int | None) -> int | None:
     return None if peak is None else max(0, peak - resident)
 
 
+class Steps:
+    """The peaks of resident memory, step by step and over all; None where the system cannot tell."""
+
+    def __init__(self) -> None:
+        self._start = self._begun = reset_peak()
+        self._highest = 0
+
+    def end(self) -> int | None:
+        """Bytes by which this step rose at its highest above where it began; the next one begins."""
+        rise = peak_since(self._begun)
+        self._highest = self.highest() or 0
+        self._begun = reset_peak()
+        return rise
+
+    def highest(self) -> int | None:
+        """Bytes by which all steps, the one that goes on among them, rose above the start."""
+        peak = peak_since(self._start)
+        return None if peak is None else max(self._highest, peak)
+
+
 def _status_bytes(field: str) -> int | None:
     for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith(f"{field}:"):

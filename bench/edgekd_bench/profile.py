@@ -1,4 +1,4 @@
-"""Where the time of a file goes, operator by operator: `python -m edgekd_bench.profile MODEL [--out DIR]`.
+"""Where the time of a file goes, operator by operator: `edgekd profile MODEL [--out DIR]`.
 
     profile.json          the record (schema edgekd.profile/1)
     profile.svg, .png     time by layer, and each operator under the roofline
@@ -9,7 +9,6 @@ multiply-adds, bytes, and the least time the roofline allows.
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import subprocess
@@ -24,17 +23,17 @@ from edgekd import console
 from edgekd.errors import DeviceError
 from edgekd.plain import file_digest, from_plain, write_json, write_text
 from edgekd.runtimes.base import Engine, isa
-from edgekd_bench.command import guarded
 from edgekd_bench.device import describe_device
 from edgekd_bench.profile_graph import Operation, assign, operations, runs_in_eight_bits
 from edgekd_bench.profile_litert import Event, Events, ProfileRequest
-from edgekd_bench.roofline import Peaks, least_ms, measure_peaks
+from edgekd_bench.roofline import Peaks, least_ms
 from edgekd_bench.round import Device
 
 SCHEMA = "edgekd.profile/1"
 RUNS = 100
 TIMEOUT_S = 300.0
 _NONE = "–"
+_EXPORTED = "model.tflite"  # all files of a run are called so: their folder says which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def profile(path: Path, *, threads: int = 1, runs: int = RUNS, peaks: Peaks | No
         for event, operation in zip(events.events, assign(events.events, work), strict=True)
     )
     return Profile(
-        name=path.stem,
+        name=path.parent.name if path.name == _EXPORTED else path.stem,
         sha256=file_digest(path),
         size_bytes=path.stat().st_size,
         engine=Engine(
@@ -246,38 +245,3 @@ def write_profile(found: Profile, out: Path) -> None:
     write_text(out / "profile.svg", svg)
     (out / "profile.png").write_bytes(png)
     write_json(out / "profile.json", found)
-
-
-def _main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m edgekd_bench.profile", description="Time every operator."
-    )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="keep record and picture here")
-    parser.add_argument("--json", action="store_true", help="the record on stdout")
-    options = parser.parse_args(arguments)
-    if min(options.threads, options.runs) < 1:
-        parser.error("--threads and --runs start at 1")
-
-    def work() -> None:
-        operations(options.model)  # a bad file is found before the seconds of measuring
-        found = profile(
-            options.model,
-            threads=options.threads,
-            runs=options.runs,
-            peaks=measure_peaks(options.threads),
-        )
-        if options.out:
-            write_profile(found, options.out)
-        if options.json:
-            console.emit_json(found)
-        else:
-            emit_profile(found)
-
-    return guarded(work)
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

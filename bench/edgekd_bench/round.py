@@ -16,10 +16,12 @@ from edgekd.runtimes.base import Engine
 
 _SIMULATED = ("correctness only", "swiftshader", "llvmpipe", "lavapipe", "software", "emulat", "qemu")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_ASKED = re.compile(r"([^:?]*)([:?]?)(.*)", re.DOTALL)
+SUSTAINED_WINDOW_S = 30.0
 
 
 class Backend(enum.StrEnum):
-    """What can be asked to run a file; a delegate is asked for as `delegate:PATH`."""
+    """What can be asked to run a file: a delegate as `delegate:PATH`, a phone as `adb:SERIAL`."""
 
     CPU = "cpu"
     CPU_BUILTIN = "cpu-builtin"
@@ -28,31 +30,38 @@ class Backend(enum.StrEnum):
     GPU = "gpu"
     EDGETPU = "edgetpu"
     DELEGATE = "delegate"
+    ADB = "adb"
+    ARM64 = "arm64"
     KERAS = "keras"
 
 
-ACCELERATORS = (Backend.GPU, Backend.EDGETPU, Backend.DELEGATE)
-"""The backends that ask for more than the processor."""
+ACCELERATORS = (Backend.GPU, Backend.EDGETPU, Backend.DELEGATE, Backend.ADB)
+"""The backends that ask for more than the processor, or for another device."""
 
 
 def kind_of(asked: str) -> Backend:
-    """The backend in `asked`, which for a delegate goes on with `:PATH`.
+    """The backend in `asked`: `delegate` goes on with `:PATH`, `adb` with `:SERIAL?flag=value`.
 
     Raises:
         UnknownNameError: there is none; the nearest names are given.
         UsageError: a delegate without a path.
     """
-    name, colon, rest = asked.partition(":")
+    found = _ASKED.fullmatch(asked)
+    name, mark, rest = found.groups() if found else (asked, "", "")
     known = {backend.value: backend for backend in Backend}
-    if name not in known or (colon and known[name] is not Backend.DELEGATE):
+    if name not in known or (mark and known[name] not in (Backend.DELEGATE, Backend.ADB)):
         raise UnknownNameError("backend", asked, known)
-    if known[name] is Backend.DELEGATE and not rest:
+    if known[name] is Backend.DELEGATE and (mark != ":" or not rest):
         raise UsageError(f"{asked!r}: no library, expected delegate:PATH or delegate:PATH?key=value&…")
     return known[name]
 
 
 def label_of(asked: str) -> str:
-    """`asked` without the folders of a delegate's library, as records hold it."""
+    """`asked` without the folders of a delegate's library or the tool of a phone, as records hold it."""
+    if kind_of(asked) is Backend.ADB:
+        head, _, query = asked.partition("?")
+        flags = [flag for flag in query.split("&") if flag and not flag.startswith("tool=")]
+        return "?".join([head, *["&".join(flags)] * bool(flags)])
     name, colon, rest = asked.partition(":")
     library, question, options = rest.partition("?")
     return f"{name}{colon}{Path(library).name}{question}{options}" if colon else asked
@@ -109,7 +118,10 @@ class SplitRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One round: at least `min_runs` runs and `min_seconds` seconds after warm-up."""
+    """One round: at least `min_runs` runs and `min_seconds` seconds after warm-up.
+
+    `windows` of `window_seconds` without a pause follow where a sustained load was asked for.
+    """
 
     model: str
     backend: str
@@ -117,6 +129,30 @@ class Request:
     min_runs: int
     min_seconds: float
     test: SplitRequest | None = None
+    windows: int = 0
+    window_seconds: float = SUSTAINED_WINDOW_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a sustained load: median of its `n` runs, and the machine at its end; null where unknown."""
+
+    p50_ms: float
+    n: int
+    temperature_c: float | None
+    frequency_mhz: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySteps:
+    """How far the resident memory rose in each step at its highest, above where the step began, in bytes.
+
+    `load` reads the file, `allocate` prepares the graph and its tensors, `invoke` is the first run.
+    """
+
+    load: int
+    allocate: int
+    invoke: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +160,7 @@ class Round:
     """What one process measured; `pressure` is the share of time in which tasks waited for a processor.
 
     `first_ms` is null where loading ran the model already, `delegation` where the engine does not tell.
+    `energy_mj` is what the processor used in the timed runs together, null where it does not tell.
     """
 
     engine: Engine
@@ -137,13 +174,17 @@ class Round:
     timer_precision_ms: float
     delegation: Delegation | None
     versions: dict[str, str] = field(default_factory=dict)
+    memory: MemorySteps | None = None
+    energy_mj: float | None = None
+    sustained: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
     """The machine when the measurement began; null where the system does not tell.
 
-    `cores` are those this process may use; `load_average_1min` counts running and waiting tasks.
+    `cores` are those this process may use; `load_average_1min` counts running and waiting tasks;
+    `temperature_c` is that of the warmest sensor. Of a phone `cpu` names maker, model and chip.
     """
 
     cpu: str
@@ -153,3 +194,4 @@ class Device:
     governor: str | None
     frequency_mhz: float | None
     load_average_1min: float | None
+    temperature_c: float | None = None

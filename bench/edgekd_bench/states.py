@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from pathlib import Path
 from edgekd.errors import EdgekdError, MissingError
 from edgekd.runtimes.environments import find_python, is_made, recipe_of
 from edgekd.runtimes.selftest import relu_answers, relu_network
+from edgekd_bench.adb import HOW_TO_GET as HOW_TO_GET_TOOL
+from edgekd_bench.adb import TOOL_VARIABLE
 from edgekd_bench.adb_client import find_adb
+from edgekd_bench.arm64 import ACCELERATOR, emulated_python
 from edgekd_bench.backend_edgetpu import HOW_TO_GET, LIBRARY
 from edgekd_bench.backend_tflite_runtime import ENVIRONMENT
 from edgekd_bench.measure import run_worker
@@ -32,7 +36,7 @@ class BackendState:
 
 
 def backend_states() -> tuple[BackendState, ...]:
-    """The state of every backend, in the order of `Backend`, and of adb, which reaches phones."""
+    """The state of every backend."""
     return tuple(_state(name, ask) for name, ask in _ASK.items())
 
 
@@ -87,8 +91,16 @@ def _keras() -> tuple[bool, str]:
     return False, "pip install 'edgekd[train]'"
 
 
+def _arm64() -> tuple[bool, str]:
+    emulated_python()
+    return True, f"{ACCELERATOR}: correctness only"
+
+
 def _adb() -> tuple[bool, str]:
-    return True, f"{find_adb().executable}; it asks phones when measuring"
+    adb, tool = find_adb(), os.environ.get(TOOL_VARIABLE)
+    if not tool:
+        return False, f"{adb.executable} is here; {HOW_TO_GET_TOOL}"
+    return True, f"{adb.executable} with {Path(tool).name}; it asks phones when measuring"
 
 
 _ASK: Mapping[str, Callable[[], tuple[bool, str]]] = {
@@ -100,5 +112,6 @@ _ASK: Mapping[str, Callable[[], tuple[bool, str]]] = {
     Backend.EDGETPU: _edgetpu,
     Backend.DELEGATE: _delegate,
     Backend.KERAS: _keras,
-    "adb": _adb,
+    Backend.ADB: _adb,
+    Backend.ARM64: _arm64,
 }

@@ -3,7 +3,8 @@
     <bench>/<precision>@<backend>-<threads>t.json              the record (edgekd.bench/1)
     <bench>/<precision>@<backend>-<threads>t.predictions.csv   the test split, as this engine answered it
 
-The backend `keras` runs the float student, `distill`, and not the exported files.
+The backend `keras` runs the float student, `distill`, and not the exported files. A phone (`adb:SERIAL`) is
+measured by a tool that times and does not answer: its records hold no evaluation.
 
 Sensitivity is measured by the engine that was timed, in the process that timed it, at the threshold `verify`
 fitted on validation. It is never copied from `verify`: kernels of other thread counts, versions and
@@ -12,8 +13,8 @@ processors need not agree to the bit, and running the test split costs seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,45 +22,34 @@ from platform import python_version
 from statistics import median
 from typing import Any
 
-from edgekd.card import ModelCard, OperatingPoint, read_card
+from edgekd.card import ModelCard, read_card
 from edgekd.config import BenchConfig, Precision
 from edgekd.console import log
-from edgekd.data.dataset import Dataset, open_dataset
+from edgekd.data.dataset import open_dataset
 from edgekd.errors import ModelError
-from edgekd.metrics.evaluation import evaluate, read_evaluation
-from edgekd.metrics.predictions import read_predictions
-from edgekd.plain import file_digest, write_json
-from edgekd.runtimes.predict import attributes, groups
+from edgekd.metrics.evaluation import read_evaluation
+from edgekd.plain import write_json
 from edgekd_bench.asked import parse_backends, prepare
+from edgekd_bench.backend_adb import phone_records
 from edgekd_bench.device import describe_device
-from edgekd_bench.measure import Job, Outcome, latency, measure, noise, round_latencies
-from edgekd_bench.record import BenchRecord, ModelFacts, file_name
+from edgekd_bench.measure import Job, Outcome, latency, measure, model_facts, noise, round_latencies
+from edgekd_bench.record import BenchRecord, file_name, sustained
 from edgekd_bench.round import (
     Backend,
     Device,
+    MemorySteps,
     Round,
     SplitRequest,
     Status,
-    file_part,
     kind_of,
     label_of,
     simulated,
 )
+from edgekd_bench.through import Labelled, Verified, opened, split_request, with_evaluations
 
 TFLITE, CARD = "model.tflite", "card.json"
 REFERENCE, KERAS, EVALUATION = "distill", "model.keras", "evaluation.json"
-_RUNTIMES = {Backend.TFLITE_RUNTIME: "tflite-runtime", Backend.KERAS: "keras"}
 _TOOLS = ("edgekd", "ai-edge-litert", "numpy")
-
-
-@dataclass(frozen=True)
-class _Verified:
-    """A model file, and what is known of it since validation."""
-
-    model: Path
-    card: ModelCard
-    operating_point: OperatingPoint
-    temperature: float
 
 
 def bench(
@@ -79,7 +69,8 @@ def bench(
     Raises:
         UnknownNameError: a backend of `config` is not known.
         UsageError: a delegate is written wrongly, or two backends would share a file name.
-        MissingError: there is no such delegate library.
+        MissingError: there is no such delegate library, no adb or no benchmark tool for phones.
+        DeviceError: phones are asked for and none is ready.
         ModelError: there is no exported file, or one was not verified.
         DataError: the data set cannot be read, or keras is asked for and the student was not evaluated.
     """
@@ -96,29 +87,29 @@ def bench(
             model=file.model,
             backend=backend,
             threads=threads,
-            test=_test_split(dataset, file.card, out / f"{_stem(name, backend, threads)}.predictions.csv"),
+            test=split_request(dataset, file.card, out, name=name, backend=backend, threads=threads),
         )
         for name, file in files.items()
         for backend in backends
         for threads in config.threads
         if (backend == Backend.KERAS) is (name == REFERENCE)
     ]
-    records = [
-        _with_evaluation(record, job, dataset, files[job.name])
-        for record, job in zip(_records(jobs, config), jobs, strict=True)
-    ]
+    records = with_evaluations(_records(jobs, config), jobs, dataset, files)
     for record in records:
         write_json(out / file_name(record), record)
     return _metrics(records)
 
 
-def bench_files(files: Mapping[str, Path], config: BenchConfig) -> list[BenchRecord]:
-    """The records of any model `files` by name (.tflite; for keras .keras or .h5), without an evaluation.
+def bench_files(
+    files: Mapping[str, Path], config: BenchConfig, images: Labelled | None = None
+) -> list[BenchRecord]:
+    """The records of any model `files` by name (.tflite; for keras .keras or .h5), evaluated on `images`.
 
     Raises:
         UnknownNameError: a backend of `config` is not known.
         UsageError: a delegate is written wrongly, or two backends would share a file name.
-        MissingError: there is no such delegate library.
+        MissingError: there is no such delegate library, no adb or no benchmark tool for phones.
+        DeviceError: phones are asked for and none is ready.
         ModelError: a file is missing.
     """
     backends = parse_backends(config.backends)
@@ -126,16 +117,26 @@ def bench_files(files: Mapping[str, Path], config: BenchConfig) -> list[BenchRec
         if not path.is_file():
             raise ModelError(f"{path}: no such model file")
     jobs = [
-        Job(name=name, model=path, backend=backend, threads=threads)
+        Job(
+            name=name,
+            model=path,
+            backend=backend,
+            threads=threads,
+            test=_asked_of(images, name, backend, threads),
+        )
         for name, path in files.items()
         for backend in backends
         for threads in config.threads
     ]
-    return _records(jobs, config)
+    records = _records(jobs, config)
+    return records if images is None else with_evaluations(records, jobs, images.dataset, images.files)
 
 
-def _stem(name: str, backend: str, threads: int) -> str:
-    return f"{name}@{file_part(label_of(backend))}-{threads}t"
+def _asked_of(images: Labelled | None, name: str, backend: str, threads: int) -> SplitRequest | None:
+    if images is None:
+        return None
+    card = images.files[name].card
+    return split_request(images.dataset, card, images.out, name=name, backend=backend, threads=threads)
 
 
 def _exported(folder: Path) -> list[str]:
@@ -145,51 +146,43 @@ def _exported(folder: Path) -> list[str]:
     return found
 
 
-def _open_verified(exported: Path, verified: Path, name: str) -> _Verified:
+def _open_verified(exported: Path, verified: Path, name: str) -> Verified:
     path = verified / name / CARD
-    card = read_card(path)
-    if card.operating_point is None:
-        raise ModelError(f"{path}: the card has no operating point; run edgekd verify first")
-    return _Verified(exported / name / TFLITE, card, card.operating_point, card.temperature)
+    return opened(exported / name / TFLITE, read_card(path), path)
 
 
-def _open_student(folder: Path, card: ModelCard) -> _Verified:
+def _open_student(folder: Path, card: ModelCard) -> Verified:
     """The float student: its outputs mean what those of its files mean, its threshold is its own."""
     found = read_evaluation(folder / EVALUATION)
-    return _Verified(folder / KERAS, card, found.operating_point, found.temperature)
-
-
-def _test_split(dataset: Dataset, card: ModelCard, predictions: Path) -> SplitRequest:
-    return SplitRequest(
-        dataset=str(dataset.folder.resolve()),
-        labels=card.labels,
-        malignant=card.malignant,
-        predictions=str(predictions.resolve()),
-    )
+    return Verified(folder / KERAS, card, found.operating_point, found.temperature)
 
 
 def _records(jobs: Sequence[Job], config: BenchConfig) -> list[BenchRecord]:
+    """One record for each of `jobs`: those of this machine first, then those of the phones."""
     prepare({kind_of(job.backend) for job in jobs})
-    device, began = describe_device(), datetime.now(UTC).isoformat(timespec="seconds")
-    outcomes = measure(jobs, config)
-    records = [_record(job, found, device, began) for job, found in zip(jobs, outcomes, strict=True)]
-    for record in records:
-        log.info("%-12s %s", file_name(record).removesuffix(".json"), _summary(record))
-    return records
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    phones = [job for job in jobs if kind_of(job.backend) is Backend.ADB]
+    here = [job for job in jobs if job not in phones]
+    device = describe_device()
+    found = dict(
+        zip(here, (_record(*one, device, began) for one in _measured_here(here, config)), strict=True)
+    )
+    if phones:
+        found |= dict(zip(phones, phone_records(phones, config, began), strict=True))
+    for job in jobs:
+        log.info("%-12s %s", file_name(found[job]).removesuffix(".json"), _summary(found[job]))
+    return [found[job] for job in jobs]
+
+
+def _measured_here(jobs: Sequence[Job], config: BenchConfig) -> Iterator[tuple[Job, Outcome]]:
+    return zip(jobs, measure(jobs, config), strict=True)
 
 
 def _record(job: Job, found: Outcome, device: Device, began: str) -> BenchRecord:
     rounds, accelerator = found.rounds, found.rounds[0].engine.accelerator if found.rounds else None
     software = simulated([accelerator])
-    known = {precision.value for precision in Precision}
     record = BenchRecord(
-        model=ModelFacts(
-            name=job.name,
-            sha256=file_digest(job.model),
-            size_bytes=job.model.stat().st_size,
-            precision=job.name if job.name in known else None,
-            input=rounds[0].input if rounds else (),
-        ),
+        model=model_facts(job, rounds[0].input if rounds else ()),
         requested_accelerator=label_of(job.backend),
         actual_accelerator=accelerator,
         device=device,
@@ -226,39 +219,45 @@ def _measured(record: BenchRecord, job: Job, found: Outcome, device: Device) -> 
         rounds_ms=round_latencies(rounds),
         init_ms=median(part.init_ms for part in rounds),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
+        memory=_memory(rounds),
+        energy_per_run_mj=_energy_per_run(rounds),
         timer_precision_ms=max(part.timer_precision_ms for part in rounds),
         noise=noise(rounds, threads=job.threads, cores=device.cores),
+        sustained=sustained(found.sustained),
     )
 
 
-def _with_evaluation(record: BenchRecord, job: Job, dataset: Dataset, file: _Verified) -> BenchRecord:
-    if record.status is not Status.OK or job.test is None:
-        return record
-    evaluation = evaluate(
-        read_predictions(Path(job.test.predictions), job.test.malignant),
-        operating_point=file.operating_point,
-        temperature=file.temperature,
-        artefact=record.model.name,
-        runtime=_RUNTIMES.get(kind_of(job.backend), "litert"),
-        engine=record.engine,
-        split=dataset.test.split,
-        groups=groups(dataset.test),
-        attributes=attributes(dataset.test),
+def _memory(rounds: Sequence[Round]) -> MemorySteps | None:
+    """The largest of the rounds, each step by itself."""
+    known = [part.memory for part in rounds if part.memory is not None]
+    if not known:
+        return None
+    return MemorySteps(
+        load=max(one.load for one in known),
+        allocate=max(one.allocate for one in known),
+        invoke=max(one.invoke for one in known),
     )
-    return replace(record, evaluation=evaluation)
+
+
+def _energy_per_run(rounds: Sequence[Round]) -> float | None:
+    known = [part.energy_mj for part in rounds if part.energy_mj is not None]
+    if len(known) < len(rounds):
+        return None
+    return sum(known) / sum(len(part.runs_ms) for part in rounds)
 
 
 def _metrics(records: Sequence[BenchRecord]) -> dict[str, float]:
     found = {
-        f"{file_name(record).removesuffix('.json')}_p50_ms": record.latency_ms.p50
+        f"{file_name(record).removesuffix('.json')}_p50_ms": record.timed_ms.p50
         for record in records
-        if record.latency_ms is not None
+        if record.timed_ms is not None
     }
     return {**found, "not_run": float(sum(record.status is not Status.OK for record in records))}
 
 
 def _summary(record: BenchRecord) -> str:
-    if record.latency_ms is None:
+    if record.timed_ms is None:
         return f"{record.status.value}: {record.reason}"
     noisy = f" (noisy: {'; '.join(record.noise)})" if record.noise else ""
-    return f"p50 {record.latency_ms.p50:.2f} ms, p90 {record.latency_ms.p90:.2f} ms{noisy}"
+    tail = f", p90 {record.latency_ms.p90:.2f} ms" if record.latency_ms else " by the tool's clock"
+    return f"p50 {record.timed_ms.p50:.2f} ms{tail}{noisy}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgekd.errors import ContractError, DataError, EdgekdError, UnknownNameError
 from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
-from edgekd_bench.record import BenchRecord
+from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.results import Kept, read_kept
 from edgekd_bench.round import Status
 
@@ -93,9 +93,9 @@ def _share(estimate: Estimate | None) -> str:
 def _latency(record: BenchRecord | None, kept: Kept) -> str:
     if record is None:
         return _NONE
-    if record.latency_ms is None:
+    if record.timed_ms is None:
         return _CORRECT if record.status is Status.OK else record.status.value
-    cell = f"{record.latency_ms.p50:.2f} ({record.latency_ms.p90:.2f}){_NOISY if record.noise else ''}"
+    cell = f"{figures(record)}{_NOISY if record.noise else ''}"
     measured = record.evaluation.sensitivity if record.evaluation else None
     if measured is not None and measured.value != kept.evaluation.sensitivity.value:
         cell += f", sensitivity {_estimate(measured)}"
@@ -127,9 +127,9 @@ def _about_latency(records: Sequence[BenchRecord]) -> list[str]:
     engines = sorted(
         {f"{r.engine.name} {r.engine.version} ({r.engine.kernels})" for r in records if r.engine}
     )
-    runs = [record.latency_ms.n for record in records if record.latency_ms]
-    device = records[0].device
-    said = [f"Latency: p50 (p90) in ms of one run, {', '.join(engines)}, {device.cpu}, {device.cores} cores"]
+    runs = [record.timed_ms.n for record in records if record.timed_ms]
+    devices = list(dict.fromkeys(f"{r.device.cpu}, {r.device.cores} cores" for r in records))
+    said = [f"Latency: p50 (p90) in ms of one run, {', '.join(engines)}, {' and '.join(devices)}"]
     said[0] += f", n ≥ {min(runs)} runs in {records[0].rounds} rounds." if runs else "."
     reasons = sorted({reason for record in records for reason in record.noise})
     if reasons:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
-import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edgekd.errors import DeviceError, EdgekdError, MissingError, MissingExtraError
 from edgekd.plain import canonical_json, from_plain
 from edgekd.runtimes.base import Runtime
-from edgekd_bench import memory
 from edgekd_bench.backends import open_backend
+from edgekd_bench.device import frequency_mhz, temperature_c
+from edgekd_bench.energy import watched_energy
 from edgekd_bench.loaded import Loaded
-from edgekd_bench.round import Request, Round, SplitRequest, Status, simulated
+from edgekd_bench.round import Request, Round, SplitRequest, Status, Window, simulated
 from edgekd_bench.timing import timer_precision_ms, warm_up, watched_pressure
 
 _MS = 1000.0
@@ -32,12 +34,9 @@ def measure_round(request: Request) -> Round:
         DeviceError, MissingError: the backend is not on this machine.
         DataError: the data set cannot be read, or an output is not finite.
     """
-    resident = memory.reset_peak()
-    began = time.perf_counter()
     loaded = open_backend(Path(request.model), request.threads, request.backend)
-    init_ms = (time.perf_counter() - began) * _MS
     try:
-        found = _timed(loaded, request, init_ms, resident)
+        found = _timed(loaded, request)
         if request.test is not None:
             predict_test(loaded.runtime(), request.test)
     finally:
@@ -45,26 +44,38 @@ def measure_round(request: Request) -> Round:
     return found
 
 
-def _timed(loaded: Loaded, request: Request, init_ms: float, resident: int | None) -> Round:
+def _timed(loaded: Loaded, request: Request) -> Round:
     software = simulated([loaded.engine.accelerator]) is not None
     with watched_pressure() as pressure:
         first = loaded.clock(loaded.run, min_runs=1, min_ms=0)
+        memory = loaded.opening.first_run() if loaded.opening else None
         steady = software or warm_up(loaded.run, loaded.clock)
         runs, seconds = (1, 0.0) if software else (request.min_runs, request.min_seconds)
-        took = loaded.clock(loaded.run, min_runs=runs, min_ms=seconds * _MS)
-    peak = loaded.peak_memory or (lambda: memory.peak_since(resident))
+        with watched_energy() as energy:
+            took = loaded.clock(loaded.run, min_runs=runs, min_ms=seconds * _MS)
+    windows = 0 if software else request.windows
     return Round(
         engine=loaded.engine,
         input=loaded.input,
-        init_ms=init_ms if loaded.init_ms is None else loaded.init_ms,
+        init_ms=loaded.init_ms,
         first_ms=first[0] if loaded.first_run else None,
         runs_ms=tuple(took),
         steady=steady,
         pressure=pressure.share,
-        peak_memory_bytes=peak(),
+        peak_memory_bytes=loaded.peak_memory(),
         timer_precision_ms=timer_precision_ms(),
         delegation=loaded.delegation(),
         versions=dict(loaded.versions),
+        memory=memory,
+        energy_mj=energy.mj,
+        sustained=tuple(_window(loaded, request.window_seconds) for _ in range(windows)),
+    )
+
+
+def _window(loaded: Loaded, seconds: float) -> Window:
+    took = loaded.clock(loaded.run, min_runs=1, min_ms=seconds * _MS)
+    return Window(
+        p50_ms=median(took), n=len(took), temperature_c=temperature_c(), frequency_mhz=frequency_mhz()
     )
 
 
@@ -90,6 +101,11 @@ def _answer(request: Request) -> dict[str, Any]:
         found = measure_round(request)
     except (DeviceError, MissingExtraError) as error:
         return {"status": Status.UNAVAILABLE, "reason": str(error)}
+    except MemoryError:
+        return {
+            "status": Status.FAILED,
+            "reason": f"wants more than {_memory_limit() / 1e9:.1f} GB of memory",
+        }
     except (EdgekdError, RuntimeError, ValueError) as error:
         absent = type(error) is MissingError  # a library or environment; its subclasses are about the file
         status = Status.UNAVAILABLE if absent else Status.FAILED
@@ -102,7 +118,13 @@ def _reason(error: Exception, request: Request) -> str:
     return str(error).strip().split("\n", maxsplit=1)[0].removeprefix(f"{request.model}: ")
 
 
+def _memory_limit() -> int:
+    """Three quarters of the memory this machine has: beyond it the system would end other processes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
 def _main(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (_memory_limit(), _memory_limit()))
     request = from_plain(Request, json.loads(path.read_text(encoding="utf-8")))
     answer_to = os.dup(1)
     os.dup2(2, 1)  # whatever native code prints must not mix with the answer

@@ -19,7 +19,9 @@ from edgekd.cli import (
     inspect,
     inspect_model,
     layers,
+    leaderboard,
     predict,
+    profile,
     run,
     show,
     stations,
@@ -114,6 +116,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
+app.command("profile")(profile.profile)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("doctor")(doctor.doctor)
 
 

@@ -108,8 +108,9 @@ def estimate(value: Mapping[str, Any] | None, *, signed: bool = False) -> str:
 def _latency(records: Sequence[Mapping[str, Any]]) -> str:
     cells = []
     for record in records:
-        ok = record["status"] == "ok"
-        cells.append(f"{record['threads']}: {record['latency_ms']['p50']:.2f}" if ok else record["status"])
+        timed = record["latency_ms"] or record.get("tool_ms")
+        untimed = "correctness only" if record["status"] == "ok" else record["status"]
+        cells.append(f"{record['threads']}: {timed['p50']:.2f}" if timed else untimed)
     return "  ".join(cells) or "–"
 
 

@@ -36,7 +36,7 @@ def _jobs(measured: list[BenchRecord]) -> Table:
 
 
 def _job(bench: BenchRecord) -> tuple[Cell, ...]:
-    found = bench.latency_ms
+    found = bench.timed_ms
     times = [words.milliseconds(getattr(found, name, None)) for name in ("p50", "p90", "p99", "first")]
     return row(
         Cell(text=bench.model.name, note=words.threads(bench.threads)),
@@ -51,9 +51,9 @@ def _job(bench: BenchRecord) -> tuple[Cell, ...]:
 
 
 def _state(bench: BenchRecord) -> Cell:
-    if bench.latency_ms is None and bench.status is Status.OK:
+    if bench.timed_ms is None and bench.status is Status.OK:
         return Cell(text="correctness only", note=bench.reason or "", tone=Tone.OPEN)
-    if bench.latency_ms is None:
+    if bench.timed_ms is None:
         return Cell(text=bench.status.value, note=bench.reason or "", tone=Tone.BAD)
     if bench.noise:
         return Cell(text="noisy", note="; ".join(bench.noise), tone=Tone.OPEN)

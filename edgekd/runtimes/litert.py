@@ -163,7 +163,8 @@ def open_interpreter(path: Path, *, threads: int = 1, kernels: str = "xnnpack") 
             )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{path}: LiteRT cannot load it ({_line(error) or _line(said())})") from error
+            reason = _line(error) or _line(said()) or "it gave no reason, as when memory is short"
+            raise ModelError(f"{path}: LiteRT cannot load it ({reason})") from error
     return interpreter
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,15 +14,15 @@ import pytest
 
 from bench_data import CARD, DEVICE, LABELS, PX, write_dataset, write_exported
 from edgekd.config import BenchConfig
-from edgekd.errors import ModelError, UnknownNameError
+from edgekd.errors import ModelError, UnknownNameError, UsageError
 from edgekd.metrics.evaluation import evaluate
 from edgekd.metrics.predictions import read_predictions
 from edgekd.plain import read_json
 from edgekd_bench import measure, station, worker
 from edgekd_bench.backends import open_backend
 from edgekd_bench.measure import Job, run_worker
-from edgekd_bench.record import Latency, read_bench
-from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status
+from edgekd_bench.record import Latency, Sustained, read_bench
+from edgekd_bench.round import Backend, Request, Round, SplitRequest, Status, Window
 from edgekd_bench.station import bench, bench_files
 from tiny_tflite import average_pool
 
@@ -66,6 +67,30 @@ def test_a_round_measures_what_was_asked(model: Path) -> None:
     assert found.delegation is not None and found.delegation.nodes == 1
     assert sum(found.delegation.nodes_per_partition) + sum(found.delegation.left_out.values()) == 1
     assert found.peak_memory_bytes is None or found.peak_memory_bytes > 0
+    assert found.sustained == ()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cpu-builtin"])
+def test_memory_is_divided_into_steps(tmp_path: Path, backend: str) -> None:
+    """A picture of 1000 by 1000 bytes takes pages when it is filled in, before the first run."""
+    path = tmp_path / "large.tflite"
+    path.write_bytes(average_pool(px=1000))
+    found = run_worker(request(path, backend=backend, min_runs=1))
+    assert isinstance(found, Round)
+    if found.peak_memory_bytes is None:
+        pytest.skip("this system does not tell the peak of memory")
+    assert found.memory is not None
+    steps = (found.memory.load, found.memory.allocate, found.memory.invoke)
+    assert min(steps) >= 0
+    assert 3_000_000 < max(steps) <= found.peak_memory_bytes
+    assert found.peak_memory_bytes <= sum(steps) + 4_000_000
+
+
+def test_a_sustained_load_is_cut_into_windows(model: Path) -> None:
+    found = run_worker(request(model, min_runs=1, windows=3, window_seconds=0.01))
+    assert isinstance(found, Round)
+    assert len(found.sustained) == 3
+    assert all(window.p50_ms > 0 and window.n > 1 for window in found.sustained)
 
 
 def test_a_round_lasts_as_long_as_asked(model: Path) -> None:
@@ -113,6 +138,16 @@ def killed_by(code: str) -> Callable[..., object]:
 def test_a_crash_is_a_reason(model: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
     monkeypatch.setattr(measure.subprocess, "run", killed_by(code))
     assert run_worker(request(model)) == (Status.FAILED, reason)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA bounds memory on Linux only")
+def test_a_model_that_eats_memory_is_stopped(tmp_path: Path) -> None:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    path = tmp_path / "greedy.tflite"
+    path.write_bytes(average_pool(px=int((memory / 3) ** 0.5)))  # its input alone fills the machine
+    status, reason = run_worker(request(path))
+    assert status is Status.FAILED
+    assert "memory" in reason
 
 
 def test_what_native_code_prints_does_not_mix_with_the_answer(
@@ -175,6 +210,31 @@ def test_a_job_that_failed_once_stays_failed(model: Path, monkeypatch: pytest.Mo
         (Status.FAILED, 0),
         (Status.OK, 4),
     ]
+
+
+def test_a_sustained_load_comes_after_the_rounds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = tuple(Window(p50_ms=ms, n=9, temperature_c=50.0, frequency_mhz=None) for ms in (2.0, 2.5))
+    good = run_worker(request(model))
+    assert isinstance(good, Round)
+    seen: list[tuple[int, int]] = []
+
+    def worker(asked: Request, **_: object) -> object:
+        seen.append((asked.threads, asked.windows))
+        if seen[-1] == (2, 2):
+            return Status.FAILED, "not done after 1020 s"
+        return dataclasses.replace(good, sustained=windows if asked.windows else ())
+
+    monkeypatch.setattr(measure, "run_worker", worker)
+    one, two = bench_files({"tiny": model}, dataclasses.replace(QUICK, sustained_minutes=1.0))
+    assert seen == [(1, 0), (2, 0), (2, 0), (1, 0), (1, 2), (2, 2)]
+    assert one.sustained == Sustained(window_s=30.0, windows=windows, last_to_first=1.25)
+    assert two.status is Status.FAILED and two.sustained is None
+    assert two.reason == "under sustained load: not done after 1020 s"
+
+
+def test_less_than_a_minute_is_no_sustained_load() -> None:
+    with pytest.raises(UsageError, match=r"bench.sustained_minutes is 0.5, expected 1 or more"):
+        BenchConfig(sustained_minutes=0.5)
 
 
 def test_the_station_measures_sensitivity_on_the_engine_it_timed(

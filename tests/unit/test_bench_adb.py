@@ -3,71 +3,39 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from adb_device import TEMPORARY, Device
-from edgekd.errors import DeviceError, MissingError, ModelError, UsageError
-from edgekd.plain import from_plain, to_plain
-from edgekd_bench import adb_client
-from edgekd_bench.adb import (
-    PhoneRecord,
-    PhoneRequest,
-    measure_phones,
-    parse_adb,
-    require_device,
+from adb_device import (
+    ADB,
+    FIGURES,
+    NO_ADB,
+    TEMPORARY,
+    Device,
+    connecting,
+    free_port,
+    printing,
+    private_server,
+    write_tool,
 )
+from edgekd.errors import DeviceError, MissingError, ModelError, UsageError
+from edgekd_bench.adb import PhoneRecord, PhoneRequest, measure_phones, parse_adb
 from edgekd_bench.adb_client import Adb, adb_server, choose, find_adb, trouble
 from edgekd_bench.adb_phone import PhoneFacts, check_binary
+from edgekd_bench.backend_adb import on_phones
 from edgekd_bench.round import Status
 
-PROPERTIES = {
-    "ro.product.manufacturer": "Nobody",
-    "ro.product.model": "Test 1",
-    "ro.build.version.release": "14",
-    "ro.build.version.sdk": "34",
-    "ro.product.cpu.abilist": "arm64-v8a,armeabi-v7a",
-    "ro.board.platform": "none",
-}
-FIGURES = """\
-count=4 first=5000 curr=4000 min=3900 max=5000 avg=4200 std=400
-count=60 first=4100 curr=4000 min=3900 max=4400 avg=4050 std=90 p5=3950 median=4040 p95=4300
-Inference timings in us: Init: 20000, First inference: 5000, Warmup (avg): 4200, Inference (avg): 4050
-"""
-ADB = shutil.which("adb")
-pytestmark = pytest.mark.skipif(
-    ADB is None, reason="adb is not installed: apt install adb (a Debian package)"
-)
+pytestmark = pytest.mark.skipif(ADB is None, reason=NO_ADB)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def private_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server port and a home of our own: neither the user's server nor the user's keys are touched."""
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        changed.delenv("ADB_SERVER_SOCKET", raising=False)
-        changed.setattr(adb_client, "SETTLE_S", 0.0)
-        with free_port(changed):
-            yield
-
-
-@contextmanager
-def free_port(changed: pytest.MonkeyPatch) -> Iterator[None]:
-    """No server runs on the port that adb takes now; one that was started there is ended."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    changed.setenv("ANDROID_ADB_SERVER_PORT", port)
-    yield
-    environment = {**os.environ, "ANDROID_ADB_SERVER_PORT": port}
-    subprocess.run([str(ADB), "kill-server"], env=environment, capture_output=True, check=False)
+    with private_server(tmp_path_factory.mktemp("home")):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +48,8 @@ def adb() -> Adb:
 
 @pytest.fixture
 def connect(adb: Adb, tmp_path: Path) -> Iterator[Callable[..., Device]]:
-    devices: list[Device] = []
-
-    def make(**changes: Any) -> Device:
-        device = Device(tmp_path / f"device{len(devices)}", properties=PROPERTIES, **changes)
-        devices.append(device)
-        adb.call("connect", device.address)
-        return device
-
-    yield make
-    for device in devices:
-        adb.call("disconnect", device.address)
-        device.close()
+    with connecting(adb, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -102,14 +60,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def request(tmp_path: Path, script: str, serials: tuple[str, ...] = (), **flags: str) -> PhoneRequest:
-    """A 'benchmark tool' that is the shell `script`."""
-    tool = tmp_path / "benchmark_model"
-    tool.write_text(f"#!/bin/sh\n{script}\n")
-    return PhoneRequest(serials=serials, tool=tool, flags=flags)
-
-
-def printing(text: str) -> str:
-    return f"cat <<'END'\n{text}END\n"
+    return PhoneRequest(serials=serials, tool=write_tool(tmp_path, script), flags=flags)
 
 
 def server_runs() -> bool:
@@ -129,7 +80,7 @@ def test_a_measurement(connect: Callable[..., Device], model: Path, tmp_path: Pa
     seen = tmp_path / "seen"
     script = f'echo "$@" > {seen}; wc -c < model.tflite >> {seen}; {printing(FIGURES)}'
     asked = request(tmp_path, script, num_runs="60", use_xnnpack="true")
-    (found,) = measure_phones(model, 4, asked, keep=tmp_path / "kept")
+    (found,) = measure_phones(model, 4, asked)
     assert (found.status, found.reason) == (Status.OK, None)
     assert seen.read_text().split() == [
         "--graph=model.tflite",
@@ -148,14 +99,13 @@ def test_a_measurement(connect: Callable[..., Device], model: Path, tmp_path: Pa
         sdk=34,
         abis=("arm64-v8a", "armeabi-v7a"),
         soc="none",
+        cores=1,
     )
     assert found.before is not None
     assert (found.before.governors, found.before.frequency_mhz) == (("schedutil",), (1800.0,))
     assert (found.before.battery_percent, found.before.on_power) == (87, True)
-    assert (found.requested_accelerator, found.actual_accelerator, found.noise) == ("cpu", "cpu", ())
-    assert [path.read_text() for path in (tmp_path / "kept").iterdir()] == [FIGURES]
+    assert found.actual_accelerator == "cpu"
     assert list(device.temporary.iterdir()) == []
-    assert from_plain(PhoneRecord, to_plain(found)) == found
 
 
 def test_two_phones_at_once(connect: Callable[..., Device], model: Path, tmp_path: Path) -> None:
@@ -165,7 +115,7 @@ def test_two_phones_at_once(connect: Callable[..., Device], model: Path, tmp_pat
         f"touch {tmp_path}/began-$$; until [ $(ls {tmp_path}/began-* | wc -l) = 2 ]; do sleep 0.02; done; "
         f"{printing(FIGURES)}"
     )
-    for chosen in (serials, ("all",)):
+    for chosen in (serials, ()):
         found = measure_phones(model, 1, request(tmp_path, script, chosen), timeout_s=30)
         assert {record.serial for record in found} == set(serials)
         assert [record.reason for record in found] == [None, None]
@@ -200,8 +150,6 @@ def test_a_tool_that_fails(connect: Callable[..., Device], model: Path, tmp_path
     assert found.status is Status.FAILED
     check_reason(found, message)
     assert list(device.temporary.iterdir()) == []
-    with pytest.raises(DeviceError):
-        require_device([found])
 
 
 def check_reason(found: PhoneRecord, message: str) -> None:
@@ -266,29 +214,6 @@ def test_which_programs_a_phone_runs(tmp_path: Path) -> None:
     tool.write_bytes(b"MZ" + bytes(40))
     with pytest.raises(DeviceError, match="neither an Android program"):
         check_binary(tool, phone)
-    with pytest.raises(MissingError, match="no such benchmark tool"):
-        check_binary(tmp_path / "absent", phone)
-
-
-def test_a_required_gpu_that_did_half(connect: Callable[..., Device], model: Path, tmp_path: Path) -> None:
-    device = connect()
-    replaced = (
-        "Replacing 54 out of 65 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 1 partitions\n"
-    )
-    found = measure_phones(model, 1, request(tmp_path, printing(replaced + FIGURES), use_gpu="true"))
-    assert (found[0].requested_accelerator, found[0].actual_accelerator) == ("gpu", "gpu")
-    with pytest.raises(DeviceError, match=f"^{device.address}: gpu took 54 of 65 nodes$"):
-        require_device(found)
-
-
-def test_litert_does_not_wait_for_the_gpu(
-    connect: Callable[..., Device], model: Path, tmp_path: Path
-) -> None:
-    connect()
-    asked = request(tmp_path, printing(FIGURES), use_gpu="true")
-    tool = asked.tool.rename(tmp_path / "benchmark_litert_model")
-    (found,) = measure_phones(model, 1, PhoneRequest(serials=(), tool=tool, flags=asked.flags))
-    assert any("does not wait for the GPU" in reason for reason in found.noise)
 
 
 def test_no_phone_and_no_server_left_behind(
@@ -307,21 +232,26 @@ def test_a_server_of_the_users_is_left_running(adb: Adb, model: Path, tmp_path: 
     assert server_runs()
 
 
-def test_two_phones_and_none_chosen(connect: Callable[..., Device], model: Path, tmp_path: Path) -> None:
+def test_without_a_serial_number_every_phone_is_meant(connect: Callable[..., Device], tmp_path: Path) -> None:
     serials = sorted(connect().address for _ in range(2))
-    with pytest.raises(
-        DeviceError, match=f"^2 phones are connected \\({serials[0]}, {serials[1]}\\): choose"
-    ):
-        measure_phones(model, 1, request(tmp_path, ""))
+    tool = write_tool(tmp_path, "")
+    backends = on_phones(f"adb?tool={tool}&use_gpu=true")
+    assert backends == tuple(f"adb:{serial}?tool={tool}&use_gpu=true" for serial in serials)
+    assert on_phones(f"adb:{serials[1]}?tool={tool}") == (f"adb:{serials[1]}?tool={tool}",)
     with pytest.raises(DeviceError, match="no phone nobody is connected; there is 127"):
-        measure_phones(model, 1, request(tmp_path, "", ("nobody",)))
+        on_phones(f"adb:nobody?tool={tool}")
 
 
-def test_an_unauthorised_phone(connect: Callable[..., Device], model: Path, tmp_path: Path) -> None:
-    device = connect(mode="unauthorized")
-    for serials in ((), (device.address,), ("all",)):
+def test_an_unauthorised_phone(
+    connect: Callable[..., Device], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    device, tool = connect(mode="unauthorized"), write_tool(tmp_path, "")
+    for asked in ("adb", f"adb:{device.address}"):
         with pytest.raises(DeviceError, match=f"^{device.address} is unauthorised: unlock the phone"):
-            measure_phones(model, 1, request(tmp_path, "", serials))
+            on_phones(f"{asked}?tool={tool}")
+    ready = connect()
+    assert on_phones(f"adb?tool={tool}") == (f"adb:{ready.address}?tool={tool}",)
+    assert f"{device.address} is unauthorised" in caplog.text and "the others are measured" in caplog.text
 
 
 def test_an_offline_phone(connect: Callable[..., Device], adb: Adb, model: Path, tmp_path: Path) -> None:
@@ -393,28 +323,39 @@ def test_no_model(tmp_path: Path) -> None:
         measure_phones(tmp_path / "none.tflite", 1, request(tmp_path, ""))
 
 
-def test_requests_are_parsed() -> None:
-    found = parse_adb("adb:127.0.0.1:5555,R5CT?tool=/opt/benchmark_model&use_gpu=true&num_runs=200")
+def test_requests_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a,b").mkdir()
+    tool = write_tool(tmp_path / "a,b", "")
+    written = str(tool).replace(",", "%2C")
+    found = parse_adb(f"adb:127.0.0.1:5555,R5CT?tool={written}&use_gpu=true&num_runs=200")
     assert found == PhoneRequest(
-        serials=("127.0.0.1:5555", "R5CT"),
-        tool=Path("/opt/benchmark_model"),
-        flags={"use_gpu": "true", "num_runs": "200"},
+        serials=("127.0.0.1:5555", "R5CT"), tool=tool, flags={"use_gpu": "true", "num_runs": "200"}
     )
+    assert found.on("R5CT") == f"adb:R5CT?tool={written}&use_gpu=true&num_runs=200"
     assert found.accelerator == "gpu"
-    assert parse_adb("adb?tool=x").serials == ()
-    assert parse_adb("adb?tool=x&use_gpu=false").accelerator == "cpu"
+    monkeypatch.setenv("EDGEKD_BENCHMARK_MODEL", str(tool))
+    assert parse_adb("adb") == PhoneRequest(serials=(), tool=tool, flags={})
+    assert parse_adb("adb?use_gpu=false").accelerator == "cpu"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "error", "message"),
     [
-        ("adb", "no benchmark tool, expected"),
-        ("adb?tool", r"expected options as \?tool=PATH"),
-        ("adb?tool=x&num_threads=4", "num_threads=4 cannot be handed"),
-        ("adb?tool=x&input=$(reboot)", "cannot be handed to the tool"),
-        ("adb?tool=x&a%20b=1", "cannot be handed to the tool"),
+        (
+            "adb",
+            MissingError,
+            "name benchmark_model for Android with adb.tool=PATH or in EDGEKD_BENCHMARK_MODEL",
+        ),
+        ("adb?tool=/no/such", MissingError, "/no/such: no such benchmark tool; name benchmark_model"),
+        ("adb?tool", UsageError, r"expected options as \?tool=PATH"),
+        ("adb?tool=x&num_threads=4", UsageError, "num_threads=4 cannot be handed"),
+        ("adb?tool=x&input=$(reboot)", UsageError, "cannot be handed to the tool"),
+        ("adb?tool=x&a%20b=1", UsageError, "cannot be handed to the tool"),
     ],
 )
-def test_bad_requests(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_bad_requests(
+    text: str, error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGEKD_BENCHMARK_MODEL", raising=False)
+    with pytest.raises(error, match=message):
         parse_adb(text)

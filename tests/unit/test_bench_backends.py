@@ -50,9 +50,9 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_every_backend_opens_and_has_a_state() -> None:
-    assert set(OPEN) == set(Backend)
+    assert {*OPEN, Backend.ADB} == set(Backend)  # a phone's tool opens files there
     states = {state.name: state for state in backend_states()}
-    assert {name.split(" ")[0] for name in states} == {*Backend, "adb"}
+    assert {name.split(" ")[0] for name in states} == set(Backend)
     assert states["cpu (xnnpack)"].answers and states["cpu-builtin"].answers
     assert all(state.note for state in states.values())
 
@@ -62,6 +62,11 @@ def test_names_of_backends(tmp_path: Path) -> None:
     assert kind_of(asked) is Backend.DELEGATE
     assert label_of(asked) == "delegate:lib.so?device=usb%3A0&n=2"
     assert file_part(label_of(asked)) == "delegate-lib.so-device-usb-3A0-n-2"
+    phone = "adb:127.0.0.1:5555?tool=/opt/some%2Cwhere&use_gpu=true"
+    assert (kind_of("adb"), kind_of("adb?tool=x"), kind_of(phone)) == (Backend.ADB,) * 3
+    assert label_of(phone) == "adb:127.0.0.1:5555?use_gpu=true"
+    assert label_of("adb:R5CT?tool=x") == "adb:R5CT"
+    assert file_part(label_of(phone)) == "adb-127.0.0.1-5555-use_gpu-true"
     assert (kind_of("gpu"), label_of("gpu"), file_part("cpu-builtin")) == (Backend.GPU, "gpu", "cpu-builtin")
     record = one_record(requested_accelerator=label_of(asked))
     assert file_name(record) == "int8@delegate-lib.so-device-usb-3A0-n-2-1t.json"
@@ -76,6 +81,7 @@ def test_names_of_backends(tmp_path: Path) -> None:
         (["cpu-buildin"], UnknownNameError, "did you mean cpu-builtin"),
         (["gpu:0"], UnknownNameError, "unknown backend 'gpu:0'"),
         (["delegate"], UsageError, "expected delegate:PATH"),
+        (["delegate?a=1"], UsageError, "expected delegate:PATH"),
         (["delegate:a.so?fast"], UsageError, "key=value"),
         (["delegate:/nowhere/a.so"], MissingError, "/nowhere/a.so: no such delegate library"),
         (["cpu", "cpu"], UsageError, "kept under one name"),

@@ -15,6 +15,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("_CPUINFO", "_DEVICE_TREE", "_LOAD", "_PRESSURE"):
         monkeypatch.setattr(device, name, tmp_path / name)
     monkeypatch.setattr(device, "_FREQUENCY", tmp_path)
+    monkeypatch.setattr(device, "_SENSORS", tmp_path)
     return tmp_path
 
 
@@ -42,8 +43,22 @@ def test_a_raspberry_pi(machine: Path) -> None:
 def test_what_the_system_does_not_tell_is_null(machine: Path) -> None:
     found = describe_device()
     assert (found.governor, found.frequency_mhz, found.load_average_1min) == (None, None, None)
+    assert found.temperature_c is None
     assert found.cpu
     assert device.cpu_waiting_us() is None
+
+
+def test_the_warmest_sensor_counts_and_nonsense_does_not(machine: Path) -> None:
+    for name, text in {
+        "thermal/thermal_zone0/temp": "41500\n",
+        "thermal/thermal_zone1/temp": "-274000\n",
+        "thermal/thermal_zone2/temp": "no\n",
+        "hwmon/hwmon0/temp1_input": "63250\n",
+        "hwmon/hwmon0/temp2_input": "255000\n",
+    }.items():
+        (machine / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / name).write_text(text)
+    assert describe_device().temperature_c == 63.25
 
 
 def test_pressure_is_the_total_of_some(machine: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,6 @@ from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.intervals import Estimate
 from edgekd.metrics.predictions import Predictions
 from edgekd.plain import write_json
-from edgekd_bench import leaderboard
 from edgekd_bench.leaderboard import (
     Point,
     evaluated_alike,
@@ -120,6 +122,23 @@ def test_order_is_by_sensitivity_then_speed(folder: Path) -> None:
     assert [entry.label for entry in read_board(folder)] == ["toy", "fp32", "int8", "worse"]
 
 
+def test_of_a_file_measured_again_the_last_quiet_one_is_drawn(folder: Path) -> None:
+    for name, hour, p50, noise in (("a", 11, 1.1, ()), ("b", 12, 1.2, ()), ("c", 13, 9.9, ("busy",))):
+        again = record("int8", missed=4, p50=p50, size=600_000, noise=noise)
+        again = dataclasses.replace(again, measured_at=f"2026-11-21T{hour}:00:00+00:00")
+        (folder / name).mkdir()
+        write_json(folder / name / file_name(again), again)
+    assert [point.cost for point in points_of(folder) if point.label == "int8"] == [1.2]
+    assert markdown(read_board(folder)).count("| int8 |") == 4
+    assert "| 2026-11-21 13:00 |" in markdown(read_board(folder))
+
+
+def test_engines_have_panels_of_their_own(folder: Path) -> None:
+    other = record("int8", missed=4, p50=5.0, size=600_000, requested_accelerator="cpu-reference")
+    write_json(folder / file_name(other), other)
+    assert [where.split(", ")[1] for where in latency_points(read_board(folder))] == ["cpu", "cpu-reference"]
+
+
 def test_a_file_that_failed_says_why(folder: Path) -> None:
     failed = one_record("bad", status=Status.FAILED, reason="it | crashed", latency_ms=None, engine=None)
     write_json(folder / file_name(failed), failed)
@@ -178,16 +197,31 @@ def test_without_evaluations_there_is_a_table_and_no_picture(tmp_path: Path) -> 
     assert "No record was evaluated" in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
 
 
-def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def edgekd(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "leaderboard"]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_bad_input_is_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("", encoding="utf-8")
     for arguments, code, said in (
-        ([tmp_path / "absent", "--out", tmp_path / "o"], 2, "no such folder"),
+        ([tmp_path / "absent"], 2, "no such folder"),
         ([tmp_path / "empty", "--out", tmp_path / "o"], 4, "no benchmark record"),
-        ([folder, "--out", tmp_path / "file"], 2, "is a file"),
+        ([folder, "--quiet", "--out", tmp_path / "file"], 2, "is a file"),
     ):
-        assert leaderboard._main([str(argument) for argument in arguments]) == code
-        error = capsys.readouterr().err
-        assert said in error.splitlines()[-1] and "Traceback" not in error
-    assert leaderboard._main([str(folder), "--out", str(tmp_path / "o")]) == 0
-    assert capsys.readouterr().out.startswith("# Leaderboard")
+        done = edgekd(*arguments)
+        assert (done.returncode, done.stdout) == (code, "")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("edgekd: ") and said in last and "Traceback" not in done.stderr
+
+
+def test_the_command_prints_what_it_writes(folder: Path, tmp_path: Path) -> None:
+    done = edgekd(folder, "--out", tmp_path / "o")
+    assert done.returncode == 0, done.stderr
+    assert "skipped 1 JSON files" in done.stderr
+    assert done.stdout == (tmp_path / "o" / "leaderboard.md").read_text(encoding="utf-8").rstrip("\n") + "\n"
+    entries = json.loads(edgekd(folder, "--json").stdout)
+    assert [entry["label"] for entry in entries] == ["toy", "fp32", "int8", "worse"]

@@ -42,7 +42,19 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     "verb",
     [
         *("run", "data inspect", "data audit", "data prepare", "teach", "distill", "qat", "export", "verify"),
-        *("bench", "report", "evaluate", "predict", "show", "compare", "doctor", "check", "layers", "inspect"),
+        *(
+            "bench",
+            "report",
+            "evaluate",
+            "predict",
+            "show",
+            "compare",
+            "doctor",
+            "check",
+            "layers",
+            "inspect",
+        ),
+        *("profile", "leaderboard"),
     ],
 )
 def test_every_verb_has_help_with_an_example(verb: str, tmp_path: Path) -> None:
