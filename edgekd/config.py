@@ -15,7 +15,11 @@ from edgekd.errors import UsageError
 class SourceKind(enum.StrEnum):
     """The layouts a data set can be read from."""
 
+    ISIC2016 = "isic2016"
     ISIC2017 = "isic2017"
+    ISIC2018 = "isic2018"
+    ISIC2019 = "isic2019"
+    ISIC2020 = "isic2020"
     HAM10000 = "ham10000"
     FOLDERS = "folders"
     CSV = "csv"
@@ -353,7 +357,7 @@ class BenchConfig:
     threads: tuple[int, ...] = (1, 2)
     min_runs: int = 50
     min_seconds: float = 1.0
-    rounds: int = 5
+    rounds: int = 10
     sustained_minutes: float = 0.0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,11 @@ from edgekd.data.source import DataSource, open_source
 from edgekd.errors import DataError, UnknownNameError
 
 _MARKS = {
+    SourceKind.ISIC2016: "ISBI2016_ISIC_Part3_*GroundTruth.csv",
     SourceKind.ISIC2017: "ISIC-2017_*Part3_GroundTruth.csv",
+    SourceKind.ISIC2018: "ISIC2018_Task3_*GroundTruth*",
+    SourceKind.ISIC2019: "ISIC_2019_*GroundTruth.csv",
+    SourceKind.ISIC2020: "ISIC_2020_Training_GroundTruth*.csv",
     SourceKind.HAM10000: "HAM10000_metadata*",
     SourceKind.FOLDERS: "*/",
 }
@@ -35,7 +39,9 @@ def detect_kind(root: Path, named: str = "") -> SourceKind:
     for kind, mark in _MARKS.items():
         if any(root.glob(mark)):
             return kind
-    raise DataError(f"{root}: neither ISIC 2017, nor HAM10000, nor a folder per class; say which with --kind")
+    raise DataError(
+        f"{root}: neither ISIC 2016 to 2020, nor HAM10000, nor a folder per class; say which with --kind"
+    )
 
 
 def open_folder(root: Path, kind: SourceKind, malignant: Sequence[str]) -> DataSource:

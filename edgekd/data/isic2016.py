@@ -4,8 +4,8 @@
     ISBI2016_ISIC_Part3_Training_GroundTruth.csv    without a header: image id, and benign or malignant
     ISBI2016_ISIC_Part3_Test_GroundTruth.csv        …or 0 or 1
 
-Malignant means melanoma in this challenge; what the others are is not told. Most of these images are in ISIC
-2017 and 2019 too, test images among their training images: mixed with those, the source named first keeps them.
+Malignant means melanoma in this challenge; what the others are is not told. Most of these images, those of
+the test part too, train ISIC 2017 and 2019: where both are used, the source named first keeps them.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class Isic2018Source(FileSource):
         match_images(truth, ids, images, self.root / folder)
         lesions = self._lesions(truth, ids) if split is Split.TRAIN else {}
         rows = (
-            self._row(record, f"{folder}/{images[record.cells['image']]}", split if divided else None, lesions)
-            for record in records
+            self._row(record, f"{folder}/{images[image_id]}", split if divided else None, lesions)
+            for image_id, record in zip(ids, records, strict=True)
         )
         return sorted(rows, key=lambda row: row.image_id)
 

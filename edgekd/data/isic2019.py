@@ -32,11 +32,20 @@ from edgekd.data.reading import (
     some,
 )
 from edgekd.data.table import Row, Split
-from edgekd.data.taxonomy import parse_diagnosis
+from edgekd.data.taxonomy import Diagnosis
 
 _PARTS = {Split.TRAIN: "Training", Split.TEST: "Test"}
+_CLASSES = {
+    "MEL": Diagnosis.MEL,
+    "NV": Diagnosis.NV,
+    "BCC": Diagnosis.BCC,
+    "AK": Diagnosis.AKIEC,
+    "BKL": Diagnosis.BKL,
+    "DF": Diagnosis.DF,
+    "VASC": Diagnosis.VASC,
+    "SCC": Diagnosis.SCC,
+}
 _UNKNOWN = "UNK"
-_CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", _UNKNOWN)
 _PEOPLE = ("image", "age_approx", "anatom_site_general", "sex")
 _LESION = "lesion_id"
 _SHRUNK = "_downsampled"
@@ -59,7 +68,8 @@ class Isic2019Source(FileSource):
 
     def tables(self) -> tuple[Path, ...]:
         """The ground truth and metadata of each labelled part."""
-        return tuple(self.root / name for split in self._splits() for name in (_truth(split), _metadata(split)))
+        names = [name for split in self._splits() for name in (_truth(split), _metadata(split))]
+        return tuple(self.root / name for name in names)
 
     def _splits(self) -> list[Split]:
         """The training part, and the test part where it is labelled."""
@@ -67,16 +77,15 @@ class Isic2019Source(FileSource):
 
     def _part(self, split: Split, *, divided: bool) -> list[Row]:
         truth, folder = self.root / _truth(split), _folder(split)
-        records = read_records(truth, ("image", *_CLASSES))
-        duplicates("image", ((record.where, _image_id(record)) for record in records))
+        records = read_records(truth, ("image", *_CLASSES, _UNKNOWN))
+        duplicates("image", ((record.where, _image_id(record.cells["image"])) for record in records))
         names = [record.cells["image"] for record in records]
         images = images_by_stem(self.root / folder)
         match_images(truth, names, images, self.root / folder)
         people = self._people(split, names)
         rows = (
-            self._row(record, people[name], f"{folder}/{images[name]}", split if divided else None)
-            for name, record in zip(names, _diagnosed(truth, records), strict=True)
-            if record is not None
+            self._row(name, diagnosis, people[name], f"{folder}/{images[name]}", split if divided else None)
+            for name, diagnosis in _diagnoses(truth, records).items()
         )
         return sorted(rows, key=lambda row: row.image_id)
 
@@ -90,14 +99,13 @@ class Isic2019Source(FileSource):
         match_images(self.root / _truth(split), names, places, path)
         return people
 
-    def _row(self, record: Record, person: Record, path: str, split: Split | None) -> Row:
-        diagnosis = parse_diagnosis(marked(record, _CLASSES), record.where).value
+    def _row(self, name: str, diagnosis: Diagnosis, person: Record, path: str, split: Split | None) -> Row:
         cells = person.cells
         return Row(
-            image_id=_image_id(record),
+            image_id=_image_id(name),
             path=path,
-            diagnosis=diagnosis,
-            malignant=diagnosis in self.malignant,
+            diagnosis=diagnosis.value,
+            malignant=diagnosis.value in self.malignant,
             lesion=known(cells.get(_LESION, "")),
             split=split,
             age=parse_age(cells["age_approx"], person.where),
@@ -119,5 +127,18 @@ def _metadata(split: Split) -> str:
     return f"ISIC_2019_{_PARTS[split]}_Metadata.csv"
 
 
-def _image_id(record: Record) -> str:
-    return record.cells["image"].removesuffix(_SHRUNK)
+def _diagnoses(truth: Path, records: Sequence[Record]) -> dict[str, Diagnosis]:
+    """The known diagnoses by image name; how many images have none is logged."""
+    columns = (*_CLASSES, _UNKNOWN)
+    marks = {record.cells["image"]: marked(record, columns) for record in records}
+    unknown = sorted(name for name, mark in marks.items() if mark == _UNKNOWN)
+    if unknown:
+        log.warning(
+            "%s: %d images of unknown diagnosis (%s) left out: %s",
+            *(truth, len(unknown), _UNKNOWN, some(unknown)),
+        )
+    return {name: _CLASSES[mark] for name, mark in marks.items() if mark != _UNKNOWN}
+
+
+def _image_id(name: str) -> str:
+    return name.removesuffix(_SHRUNK)

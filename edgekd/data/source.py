@@ -12,7 +12,11 @@ from edgekd.config import SourceConfig, SourceKind
 from edgekd.data.csv_table import CsvSource
 from edgekd.data.folders import FolderSource
 from edgekd.data.ham10000 import Ham10000Source
+from edgekd.data.isic2016 import Isic2016Source
 from edgekd.data.isic2017 import Isic2017Source
+from edgekd.data.isic2018 import Isic2018Source
+from edgekd.data.isic2019 import Isic2019Source
+from edgekd.data.isic2020 import Isic2020Source
 from edgekd.data.synthetic import SyntheticSource
 from edgekd.data.table import Row
 
@@ -47,7 +51,11 @@ class DataSource(Protocol):
 
 
 _READERS: dict[SourceKind, Callable[[SourceConfig, tuple[str, ...], int], DataSource]] = {
+    SourceKind.ISIC2016: lambda config, malignant, _: Isic2016Source(config, malignant=malignant),
     SourceKind.ISIC2017: lambda config, malignant, _: Isic2017Source(config, malignant=malignant),
+    SourceKind.ISIC2018: lambda config, malignant, _: Isic2018Source(config, malignant=malignant),
+    SourceKind.ISIC2019: lambda config, malignant, _: Isic2019Source(config, malignant=malignant),
+    SourceKind.ISIC2020: lambda config, malignant, _: Isic2020Source(config, malignant=malignant),
     SourceKind.HAM10000: lambda config, malignant, _: Ham10000Source(config, malignant=malignant),
     SourceKind.FOLDERS: lambda config, malignant, _: FolderSource(config, malignant=malignant),
     SourceKind.CSV: lambda config, malignant, _: CsvSource(config, malignant=malignant),
