@@ -73,11 +73,11 @@ def test_two_that_ask_at_once_make_one(maker, tmp_path):
 
 
 def test_offline_is_one_line_and_nothing_looks_finished(maker, tmp_path):
-    maker('echo "error: could not connect to pypi.org" >&2; echo "hint: wait" >&2; exit 1')
+    maker('echo "error: could not connect to example.org" >&2; echo "hint: wait" >&2; exit 1')
     with pytest.raises(MissingError) as caught:
         environment("some")
     message = str(caught.value)
-    assert "error: could not connect to pypi.org" in message and "some-runtime==1.0" in message
+    assert "error: could not connect to example.org" in message and "some-runtime==1.0" in message
     assert "connect to the network" in message and "EDGEKD_CACHE" in message and "\n" not in message
     assert not is_made("some") and _made(tmp_path) == []
     maker("true")
