@@ -28,7 +28,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
 Kind = Annotated[
     str,
     typer.Option(
-        "--kind", help="isic2017, ham10000, folders or csv; found out when not given.", show_default=False
+        "--kind",
+        help="isic2016, isic2017, isic2018, isic2019, isic2020, ham10000, folders or csv; found out when not "
+        "given.",
+        show_default=False,
     ),
 ]
 ModelFile = Annotated[
