@@ -25,7 +25,7 @@ from edgekd_bench.measure import run_worker
 from edgekd_bench.round import Backend, Request, Round
 
 SCHEMA = "edgekd.overhead/1"
-_RUNS, _SECONDS, _WARM_UP = 100, 0.3, 100
+_RUNS, _SECONDS, _LOOP, _WARM_UP = 100, 0.3, 200, 100
 _BARE = """
 import json, statistics, sys, time
 from ai_edge_litert.interpreter import Interpreter
@@ -97,15 +97,14 @@ def _edgekd(model: Path, threads: int) -> float:
 
 
 def _bare(model: Path, threads: int) -> float:
-    runs = max(_RUNS, 200)
-    return float(json.loads(_output(["-c", _BARE, str(model), str(threads), str(runs), str(_WARM_UP)])))
+    return float(json.loads(_output(["-c", _BARE, str(model), str(threads), str(_LOOP), str(_WARM_UP)])))
 
 
 def _litert_benchmark(model: Path, threads: int) -> float:
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         result = Path(folder, "result.json")
         module = "ai_edge_litert.tools.benchmark_litert_model"
-        counts = ["--num_runs", "200", "--warmup_runs", str(_WARM_UP), "--num_threads", str(threads)]
+        counts = ["--num_runs", str(_LOOP), "--warmup_runs", str(_WARM_UP), "--num_threads", str(threads)]
         _output(["-m", module, "--model", str(model), *counts, "--result_json", str(result)])
         return _median_ms(json.loads(result.read_text(encoding="utf-8")))
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.config import ThresholdRule, VerifyConfig
+from edgekd.config import VerifyConfig
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ContractError
 from edgekd.metrics.binary import Floats
 from edgekd.metrics.operating_point import call, confusion, fit_threshold
 from edgekd.metrics.predictions import Predictions, malignancy_score
-from edgekd.metrics.ranking import roc_auc_score
+from edgekd.metrics.ranking import roc_auc_score, sensitivity_at_specificity
 from edgekd.runtimes.litert import LitertRuntime
 from edgekd.runtimes.predict import run
 from edgekd_converters.layers_graft import graft
@@ -197,13 +197,7 @@ class _Search:
         """
         around = np.linspace(self.specificity - BAND, self.specificity + BAND, 11)
         targets = np.clip([self.specificity, *around], 1e-9, 1)
-        return np.array([_sensitivity(found, float(target)) for target in targets])
-
-
-def _sensitivity(found: Predictions, specificity: float) -> float:
-    point = fit_threshold(found.labels, found.score, ThresholdRule.SPECIFICITY_AT_LEAST, specificity)
-    calls = confusion(found.labels, call(found.score, point.threshold))
-    return calls.true_positive / (calls.true_positive + calls.false_negative)
+        return np.array([sensitivity_at_specificity(found.labels, found.score, target) for target in targets])
 
 
 def _seconds(runtime: LitertRuntime) -> float:
