@@ -2,9 +2,10 @@
 
 Rounds are the unit. Every round is a process of its own, and its runs follow one another within a fraction of
 a second: they share the state of the machine and count as one measurement, their median. The ratio of two
-latencies is that of the medians over the rounds; its interval is a bootstrap over rounds. Rounds of one
-command are interleaved, so their differences are resampled in pairs and drift drops out; rounds of two
-commands are resampled apart, and drift between them is what the smallest difference of interest is for.
+latencies is that of the trimmed geometric means over the rounds: the tenth of the rounds at either end is
+left out, the drift of the machine stays in. Its interval is a bootstrap over rounds. Rounds of one command
+are interleaved, so their differences are resampled in pairs and drift drops out; rounds of two commands are
+resampled apart, and drift between them is what the smallest difference of interest is for.
 
 A difference is claimed only when the whole interval lies beyond that smallest difference.
 """
@@ -18,7 +19,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import norm, t, trim_mean
 
 from edgekd.errors import UsageError
 from edgekd.metrics.intervals import Estimate
@@ -30,6 +31,7 @@ SMALLEST_DIFFERENCE = 0.03
 MIN_ROUNDS = 5
 
 _RESAMPLES, _LEVEL, _SEED = 10_000, 0.95, 0
+_TRIMMED = 0.1
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +90,7 @@ def compare_latency(
     settled, ratio = _settled(a, b, noise_forbids=not (interleaved or anyway)), None
     if settled is None:
         medians = [[one.p50 for one in record.rounds_ms] for record in (a, b)]
-        ratio = ratio_of_medians(*medians, paired=interleaved)
+        ratio = ratio_of_rounds(*medians, paired=interleaved)
         settled = judge(ratio, smallest_difference)
     finding, reason = settled
     return LatencyComparison(
@@ -104,8 +106,10 @@ def compare_latency(
     )
 
 
-def ratio_of_medians(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Estimate:
-    """Median of the rounds `b` over that of `a` with its 95 % interval; `paired`: of the ratios b[n] / a[n].
+def ratio_of_rounds(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Estimate:
+    """How much longer the rounds `b` take than `a`, with its 95 % interval; `paired`: b[n] follows a[n].
+
+    The ratio of the geometric means, a tenth of the rounds (pairs: of the ratios) left out at either end.
 
     A bootstrap over rounds; its spread is widened by √(n / (n − 1)) and its tails are those of Student's t,
     so that it keeps its promise with few rounds (expanded percentiles: Hesterberg, What Teachers Should Know
@@ -125,7 +129,7 @@ def ratio_of_medians(a: Sequence[float], b: Sequence[float], *, paired: bool) ->
     spread = np.sum([_deviations(part, generator) for part in parts], axis=0)
     tail = float(norm.cdf(t.ppf((1 - _LEVEL) / 2, freedom)))
     low, high = np.quantile(spread, [tail, 1 - tail])
-    centre = sum(float(np.median(part)) for part in parts)
+    centre = sum(float(_typical(part)) for part in parts)
     unit = "pairs of rounds" if paired else "rounds"
     return Estimate(
         value=float(np.exp(centre)),
@@ -202,10 +206,15 @@ def _settled(a: BenchRecord, b: BenchRecord, *, noise_forbids: bool) -> tuple[Fi
 
 
 def _deviations(rounds: Floats, generator: np.random.Generator) -> Floats:
-    """How far resampled medians of `rounds` lie from their median, widened for their small number."""
+    """How far `_typical` of resampled `rounds` lies from that of `rounds`, widened for their small number."""
     n = rounds.size
-    drawn = np.median(rounds[generator.integers(0, n, (_RESAMPLES, n))], axis=1)
-    return np.asarray((drawn - np.median(rounds)) * sqrt(n / (n - 1)))
+    drawn = _typical(rounds[generator.integers(0, n, (_RESAMPLES, n))])
+    return np.asarray((drawn - _typical(rounds)) * sqrt(n / (n - 1)))
+
+
+def _typical(rounds: Floats) -> Floats:
+    """The trimmed mean over the last axis of `rounds` (logarithms)."""
+    return np.asarray(trim_mean(rounds, _TRIMMED, axis=-1))
 
 
 def _welch(a: Floats, b: Floats) -> float:

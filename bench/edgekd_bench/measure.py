@@ -38,6 +38,8 @@ from edgekd_bench.round import (
 
 WORKER_TIMEOUT_S = 900.0
 ROUNDS_APART, PRESSURE, TAIL = 0.10, 0.05, 1.5
+PASSING = 0.1
+"""The share of the rounds that may be disturbed before the machine counts as noisy."""
 WORKER = ("-m", "edgekd_bench.worker")
 
 
@@ -242,7 +244,10 @@ def _percentile(runs: NDArray[np.float64], q: float) -> float:
 
 
 def noise(rounds: Sequence[Round], *, threads: int, cores: int) -> tuple[str, ...]:
-    """Why the latencies of `rounds` are not to be trusted; empty for a quiet machine."""
+    """Why the latencies of `rounds` are not to be trusted; empty for a quiet machine.
+
+    What disturbed a tenth of the rounds or fewer is passed over, as it is when latencies are compared.
+    """
     checks: tuple[Callable[[], str | None], ...] = (
         lambda: f"{threads} threads on {cores} cores" if threads > cores else None,
         lambda: _unsteady(rounds),
@@ -255,18 +260,26 @@ def noise(rounds: Sequence[Round], *, threads: int, cores: int) -> tuple[str, ..
 
 def _unsteady(rounds: Sequence[Round]) -> str | None:
     bad = sum(not part.steady for part in rounds)
-    return f"not steady after warm-up in {bad} of {len(rounds)} rounds" if bad else None
+    return f"not steady after warm-up in {bad} of {len(rounds)} rounds" if bad > _passing(rounds) else None
 
 
 def apart(medians: Sequence[float]) -> str | None:
-    """That the `medians` of the rounds differ by more than a tenth; None when they agree."""
-    spread = max(medians) / min(medians) - 1
+    """That the `medians` of the rounds differ by more than a tenth; None when they agree.
+
+    A tenth of the rounds is left out at either end.
+    """
+    left_out, ordered = _passing(medians), sorted(medians)
+    spread = ordered[len(ordered) - 1 - left_out] / ordered[left_out] - 1
     return f"medians of the rounds differ by {spread:.0%}" if spread > ROUNDS_APART else None
 
 
 def _pressed(shares: Sequence[float]) -> str | None:
-    worst = max(shares, default=0.0)
+    worst = sorted([0.0, *shares])[len(shares) - _passing(shares)]
     return f"tasks waited for a processor {worst:.0%} of the time" if worst > PRESSURE else None
+
+
+def _passing(rounds: Sequence[object]) -> int:
+    return int(PASSING * len(rounds))
 
 
 def _tailed(found: Latency) -> str | None:

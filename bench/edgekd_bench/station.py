@@ -165,7 +165,7 @@ def _records(jobs: Sequence[Job], config: BenchConfig) -> list[BenchRecord]:
     here = [job for job in jobs if job not in phones]
     device = describe_device()
     found = dict(
-        zip(here, (_record(*one, device, began) for one in _measured_here(here, config)), strict=True)
+        zip(here, (record_of(*one, device, began) for one in _measured_here(here, config)), strict=True)
     )
     if phones:
         found |= dict(zip(phones, phone_records(phones, config, began), strict=True))
@@ -178,7 +178,8 @@ def _measured_here(jobs: Sequence[Job], config: BenchConfig) -> Iterator[tuple[J
     return zip(jobs, measure(jobs, config), strict=True)
 
 
-def _record(job: Job, found: Outcome, device: Device, began: str) -> BenchRecord:
+def record_of(job: Job, found: Outcome, device: Device, began: str) -> BenchRecord:
+    """What `found` says of `job`; `device` is the machine at `began`, the beginning of the command."""
     rounds, accelerator = found.rounds, found.rounds[0].engine.accelerator if found.rounds else None
     software = simulated([accelerator])
     record = BenchRecord(

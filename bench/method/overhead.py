@@ -19,7 +19,7 @@ from statistics import median
 
 from edgekd import console
 from edgekd.errors import EdgekdError, ModelError
-from edgekd_bench.compare import ratio_of_medians
+from edgekd_bench.compare import ratio_of_rounds
 from edgekd_bench.device import describe_device
 from edgekd_bench.measure import run_worker
 from edgekd_bench.round import Backend, Request, Round
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     except EdgekdError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    ratios = {name: ratio_of_medians(medians[name], medians["edgekd"], paired=True) for name in _OTHERS}
+    ratios = {name: ratio_of_rounds(medians[name], medians["edgekd"], paired=True) for name in _OTHERS}
     if options.json:
         found = {"schema": SCHEMA, "model": options.model.name, "threads": options.threads}
         console.emit_json({**found, "device": describe_device(), "p50_ms": medians, "edgekd_over": ratios})

@@ -13,15 +13,18 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekd import console
 from edgekd.config import BenchConfig
 from edgekd.errors import EdgekdError, ModelError
-from edgekd_bench.compare import SMALLEST_DIFFERENCE, Finding, judge, ratio_of_medians
+from edgekd_bench.compare import Finding, compare_latency
 from edgekd_bench.device import describe_device
-from edgekd_bench.measure import WORKER, Job, measure, round_latencies
+from edgekd_bench.measure import WORKER, Job, measure
+from edgekd_bench.record import BenchRecord
 from edgekd_bench.round import Backend, Status
+from edgekd_bench.station import record_of
 
 SCHEMA = "edgekd.repeatability/1"
 _SLOW = (str(Path(__file__).with_name("slow_worker.py")),)
@@ -56,16 +59,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _pair(model: Path, threads: int, second: Sequence[str]) -> Finding:
-    a, b = (_rounds(model, threads, worker) for worker in (WORKER, second))
-    return judge(ratio_of_medians(a, b, paired=False), SMALLEST_DIFFERENCE)[0]
+    a, b = (_command(model, threads, worker) for worker in (WORKER, second))
+    return compare_latency(a, b).finding
 
 
-def _rounds(model: Path, threads: int, worker: Sequence[str]) -> list[float]:
+def _command(model: Path, threads: int, worker: Sequence[str]) -> BenchRecord:
+    began, device = datetime.now(UTC).isoformat(), describe_device()
     job = Job(name=model.stem, model=model, backend=Backend.CPU, threads=threads)
     (outcome,) = measure([job], BenchConfig(), worker=worker)
     if outcome.status is not Status.OK:
         raise ModelError(f"{model}: {outcome.reason}")
-    return [one.p50 for one in round_latencies(outcome.rounds)]
+    return record_of(job, outcome, device, began)
 
 
 if __name__ == "__main__":
