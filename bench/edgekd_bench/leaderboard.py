@@ -237,7 +237,7 @@ def markdown(entries: Sequence[Entry]) -> str:
     """The board as a Markdown table with its notes."""
     rows = [HEAD, ("---", "---", "---:", "---", *["---:"] * (len(HEAD) - 4)), *map(cells, entries)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(["# Leaderboard", "", *lines, "", *(f"{note}  " for note in notes(entries))]) + "\n"
+    return "\n".join([*lines, "", *(f"{note}  " for note in notes(entries))]) + "\n"
 
 
 def write_board(folder: Path, out: Path) -> tuple[Entry, ...]:
@@ -258,6 +258,6 @@ def write_board(folder: Path, out: Path) -> tuple[Entry, ...]:
     for picture in drawn:
         write_text(out / f"{picture.name}.svg", picture.svg)
         (out / f"{picture.name}.png").write_bytes(picture.png)
-    write_text(out / "leaderboard.md", markdown(entries))
+    write_text(out / "leaderboard.md", f"# Leaderboard\n\n{markdown(entries)}")
     write_text(out / "leaderboard.html", page(entries, drawn))
     return entries

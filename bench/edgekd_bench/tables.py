@@ -1,6 +1,8 @@
 """Tables in Markdown files, made from kept records: `python -m edgekd_bench.tables [--check] README.md…`.
 
-A table stands between `<!-- table:NAME -->` and `<!-- /table -->`; NAME is a folder of `--results`.
+A table stands between `<!-- table:NAME -->` (the artefacts of a run) or `<!-- board:NAME -->` (any files, as
+the leaderboard ranks them) or `<!-- systems:NAME -->` (the published systems beside ours) and
+`<!-- /table -->`; NAME is a folder of `--results`.
 """
 
 from __future__ import annotations
@@ -8,17 +10,21 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgekd.errors import ContractError, DataError, EdgekdError, UnknownNameError
 from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
+from edgekd_bench import systems
+from edgekd_bench.leaderboard import markdown, read_board
 from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.results import Kept, read_kept
 from edgekd_bench.round import Status
 
-_MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
+_MARKED = re.compile(
+    r"(<!-- (?P<kind>table|board|systems):(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL
+)
 _NONE, _NOISY, _CORRECT = "–", "†", "correctness only"
 
 
@@ -29,7 +35,11 @@ def fill(text: str, results: Path) -> str:
         UnknownNameError: a table names results that are not kept.
         DataError: a record cannot be read.
     """
-    return _MARKED.sub(lambda match: f"{match[1]}{_table_of(match['name'], results)}{match[4]}", text)
+
+    def remade(match: re.Match[str]) -> str:
+        return f"{match[1]}{_table_of(match['kind'], match['name'], results)}{match[5]}"
+
+    return _MARKED.sub(remade, text)
 
 
 def drifted(paths: Iterable[Path], results: Path) -> list[str]:
@@ -45,11 +55,11 @@ def drifted(paths: Iterable[Path], results: Path) -> list[str]:
     ]
 
 
-def _table_of(name: str, results: Path) -> str:
+def _table_of(kind: str, name: str, results: Path) -> str:
     known = [folder.name for folder in sorted(results.glob("*")) if folder.is_dir()]
     if name not in known:
         raise UnknownNameError("kept results", name, known)
-    return table(read_kept(results / name))
+    return _MAKE[kind](results / name)
 
 
 def table(kept: Sequence[Kept]) -> str:
@@ -61,6 +71,13 @@ def table(kept: Sequence[Kept]) -> str:
     rows = [head, ["---", *["---:"] * (len(head) - 1)], *(_row(artefact, engines) for artefact in kept)]
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     return "\n".join([*lines, "", _circumstances(kept)]) + "\n"
+
+
+_MAKE: Mapping[str, Callable[[Path], str]] = {
+    "table": lambda folder: table(read_kept(folder)),
+    "board": lambda folder: markdown(read_board(folder)),
+    "systems": lambda folder: systems.table(folder.parent),
+}
 
 
 def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:

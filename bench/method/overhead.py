@@ -3,7 +3,7 @@
     python bench/method/overhead.py MODEL.tflite [--rounds 20] [--threads 1] [--json]
 
 In every round each of the three runs in a process of its own, in turn, every other round backwards. The ratio
-of two is that of their medians, with a bootstrap over rounds, as `edgekd compare` computes it.
+of two and its interval are those of `edgekd compare`.
 """
 
 from __future__ import annotations

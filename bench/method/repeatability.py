@@ -19,7 +19,7 @@ from pathlib import Path
 from edgekd import console
 from edgekd.config import BenchConfig
 from edgekd.errors import EdgekdError, ModelError
-from edgekd_bench.compare import Finding, compare_latency
+from edgekd_bench.compare import Finding, LatencyComparison, compare_latency
 from edgekd_bench.device import describe_device
 from edgekd_bench.measure import WORKER, Job, measure
 from edgekd_bench.record import BenchRecord
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     console.configure(quiet=True)
-    found: dict[str, list[Finding]] = {"the same": [], "10 % slower": []}
+    found: dict[str, list[LatencyComparison]] = {"the same": [], "10 % slower": []}
     try:
         for _ in range(options.pairs):
             for name, worker in zip(found, (WORKER, _SLOW), strict=True):
@@ -47,10 +47,12 @@ def main(arguments: Sequence[str]) -> int:
     except EdgekdError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    counts = {name: Counter(finding.value for finding in findings) for name, findings in found.items()}
+    counts = {name: Counter(pair.finding.value for pair in pairs) for name, pairs in found.items()}
     if options.json:
         device = describe_device()
-        console.emit_json({"schema": SCHEMA, "model": options.model.name, "device": device, "found": counts})
+        pairs = {name: [_told(pair) for pair in pairs] for name, pairs in found.items()}
+        record = {"schema": SCHEMA, "model": options.model.name, "device": device, "found": counts}
+        console.emit_json({**record, "pairs": pairs})
         return 0
     rows = [(name, *(str(counts[name][finding.value]) for finding in Finding)) for name in found]
     title = f"{options.model.name}: {options.pairs} pairs each"
@@ -58,9 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _pair(model: Path, threads: int, second: Sequence[str]) -> Finding:
+def _pair(model: Path, threads: int, second: Sequence[str]) -> LatencyComparison:
     a, b = (_command(model, threads, worker) for worker in (WORKER, second))
-    return compare_latency(a, b).finding
+    return compare_latency(a, b)
+
+
+def _told(pair: LatencyComparison) -> dict[str, object]:
+    return {"p50_ratio": pair.p50_ratio, "finding": pair.finding, "reason": pair.reason}
 
 
 def _command(model: Path, threads: int, worker: Sequence[str]) -> BenchRecord:

@@ -17,6 +17,7 @@ from edgekd.metrics.evaluation import evaluate
 from edgekd.metrics.predictions import Predictions, write_predictions
 from edgekd.plain import read_json, write_json
 from edgekd_bench import results, tables
+from edgekd_bench.leaderboard import markdown, read_board
 from edgekd_bench.record import file_name, read_bench
 from edgekd_bench.results import keep, read_kept
 from edgekd_bench.round import Status
@@ -204,6 +205,20 @@ def test_the_commands_answer_with_exit_codes(
     assert results._main([str(run), str(folder), "--command", COMMAND]) == 0
     assert results._main([str(run), str(folder), "--command", COMMAND]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_a_board_shows_the_records_that_were_not_evaluated_too(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "peers"
+    folder.mkdir(parents=True)
+    for record in (one_record(), one_record(threads=2)):
+        write_json(folder / file_name(record), record)
+    marked = "<!-- board:peers -->\n<!-- /table -->\n"
+    filled = fill(marked, folder.parent)
+    assert filled == f"<!-- board:peers -->\n{markdown(read_board(folder))}<!-- /table -->\n"
+    assert len([line for line in filled.splitlines() if line.startswith("| ")]) == 4
+    page = tmp_path / "page.md"
+    page.write_text(filled.replace("| 2 |", "| 3 |"), encoding="utf-8")
+    assert drifted([page], folder.parent) != []
 
 
 def test_no_table_of_this_repository_has_drifted() -> None:
