@@ -15,7 +15,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -45,8 +45,9 @@ class Step:
     """One station of the line, ready to be made.
 
     `make(out)` writes files below `out` and returns metrics. `config` and `facts` (digests of what lies
-    outside the run folder) are part of the key, as are the outputs of the stations it `needs` and the
-    versions of the distributions `tools`. Raise `version` when the code changes the bytes it makes.
+    outside the run folder) are part of the key, as are the outputs of the stations it `needs` (but for the
+    files it leaves `unread`, station → names) and the versions of the distributions `tools`. Raise `version`
+    when the code changes the bytes it makes.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Step:
     config: Any
     version: int = 1
     needs: tuple[str, ...] = ()
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
 
@@ -99,7 +101,7 @@ class Run:
             "version": step.version,
             "config": to_plain(step.config),
             "facts": dict(step.facts),
-            "inputs": {need: self._outputs_digest(need) for need in step.needs},
+            "inputs": {need: self._outputs_digest(need, step.unread.get(need, ())) for need in step.needs},
             "tools": tool_versions(step.tools),
         }
 
@@ -169,9 +171,11 @@ class Run:
             old.rename(self.folder(name))
         shutil.rmtree(old, ignore_errors=True)
 
-    def _outputs_digest(self, name: str) -> str:
+    def _outputs_digest(self, name: str, unread: Collection[str]) -> str:
         record = self.record(name)
-        return digest(record["outputs"]) if record else "missing"
+        if record is None:
+            return "missing"
+        return digest({path: sha256 for path, sha256 in record["outputs"].items() if path not in unread})
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -79,6 +79,26 @@ def test_only_what_is_downstream_is_remade(tmp_path: Path) -> None:
     assert (first.calls, second.calls) == (3, 2)
 
 
+def test_another_file_that_is_not_read_remakes_nothing(tmp_path: Path) -> None:
+    run, last = Run(tmp_path), Counter()
+
+    def first(text: str) -> Step:
+        def make(out: Path) -> Mapping[str, float]:
+            (out / "read.txt").write_text(text[0])
+            (out / "audit.json").write_text(text)
+            return {}
+
+        return a_step(make, config=text)
+
+    unread = a_step(last, name="last", needs=("first",), unread={"first": ("audit.json",)})
+    for text, calls in (("aa", 1), ("ab", 1), ("ba", 2)):
+        run.do(first(text))
+        run.do(unread)
+        assert last.calls == calls
+    run.do(first("bb"))
+    assert run.find(a_step(last, name="last", needs=("first",))).state is State.STALE
+
+
 @pytest.mark.parametrize("harm", ["change", "delete", "record", "folder"])
 def test_harm_is_noticed_and_mended(tmp_path: Path, harm: str) -> None:
     body, run = Counter(), Run(tmp_path)
