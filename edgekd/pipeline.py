@@ -49,6 +49,9 @@ _NEEDS: Mapping[Station, tuple[Station, ...]] = {
     ),
 }
 
+# What was found in the images is read by the report alone: nothing is trained again for another audit.
+_UNREAD: Mapping[str, tuple[str, ...]] = {Station.DATA.value: ("audit.json", "split.json")}
+
 _TRAINING = ("tensorflow", "tf-keras", "numpy", "opencv-python-headless")
 _TOOLS: Mapping[Station, tuple[str, ...]] = {
     Station.DATA: ("numpy", "opencv-python-headless"),
@@ -130,6 +133,7 @@ def step(run: Run, experiment: Experiment, station: Station) -> Step:
         config=_config(experiment, station),
         version=_VERSIONS[station],
         needs=tuple(need.value for need in needs(experiment, station)),
+        unread={} if station is Station.REPORT else _UNREAD,
         facts=_facts(experiment, station),
         tools=_TOOLS[station],
     )
