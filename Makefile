@@ -36,7 +36,7 @@ format: $(READY)
 env: $(READY)
 
 $(READY): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked --python $(PYTHON) --extra train --extra report --extra coreml
+	$(UV) sync --locked --python $(PYTHON) --extra train --extra report --extra coreml --extra embed
 	touch $@
 
 .uv/bin/uv:
