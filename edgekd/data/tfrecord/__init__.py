@@ -1,0 +1,1 @@
+"""TFRecord shards of prepared images, written and read without TensorFlow."""
