@@ -13,7 +13,8 @@ Of each field the first of these columns with a value counts:
 
 Paths are relative to the table's folder, or absolute. Without a path the image is looked for by its id (with
 or without extension) in the table's folder and the folders in it. With a diagnosis *and* a malignant column,
-the second is used where the diagnosis is empty or unknown to edgekd, and must agree with it elsewhere.
+the second is used where the diagnosis is empty or unknown to edgekd, and must agree with it elsewhere. An id
+of the ISIC archive is one id in all its spellings (`edgekd.data.headers.canonical_id`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import final
 
-from edgekd.config import SourceConfig
+from edgekd.config import SourceConfig, SourceKind
 from edgekd.data.files import FileSource
+from edgekd.data.headers import canonical_id
 from edgekd.data.reading import (
     Record,
     duplicates,
@@ -155,10 +157,16 @@ class CsvSource(FileSource):
         return places
 
     def _row(self, record: Record, path: str) -> Row:
+        parent = known(record.cells.get("parent", ""))
+        if parent is not None:
+            raise DataError(
+                f"{record.where}: an image made from {parent}; synthetic images are read from their folder, "
+                f"as a source of kind {SourceKind.SYNTHESISED}"
+            )
         diagnosis = self._diagnosis(record)
         stem = path.rpartition(".")[0]
         return Row(
-            image_id=_cell(record, "image_id") or f"{self.name}/{stem.lstrip('/')}",
+            image_id=canonical_id(_cell(record, "image_id") or "") or f"{self.name}/{stem.lstrip('/')}",
             path=path,
             diagnosis=diagnosis.value,
             malignant=diagnosis.value in self.malignant,

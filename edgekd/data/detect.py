@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekd.config import SourceConfig, SourceKind
+from edgekd.data.isic2020 import is_kaggle
 from edgekd.data.source import DataSource, open_source
 from edgekd.errors import DataError, UnknownNameError
 
@@ -16,6 +17,8 @@ _MARKS = {
     SourceKind.ISIC2019: "ISIC_2019_*GroundTruth.csv",
     SourceKind.ISIC2020: "ISIC_2020_Training_GroundTruth*.csv",
     SourceKind.HAM10000: "HAM10000_metadata*",
+    SourceKind.TFRECORD: "*.tfrec*",
+    SourceKind.SYNTHESISED: "synthesis.json",
     SourceKind.FOLDERS: "*/",
 }
 
@@ -36,6 +39,8 @@ def detect_kind(root: Path, named: str = "") -> SourceKind:
         raise DataError(f"{root}: no such file or folder, expected labelled images")
     if root.is_file():
         return SourceKind.CSV
+    if is_kaggle(root):
+        return SourceKind.ISIC2020
     for kind, mark in _MARKS.items():
         if any(root.glob(mark)):
             return kind

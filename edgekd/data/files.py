@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.config import SourceConfig
+from edgekd.data.leaks import Dropped
 from edgekd.data.reading import list_folder, some
 from edgekd.data.table import Row
 from edgekd.data.taxonomy import malignant_names
@@ -44,6 +45,10 @@ class FileSource(ABC):
     @abstractmethod
     def tables(self) -> tuple[Path, ...]:
         """The files beside the images whose content makes the rows."""
+
+    def left_out(self) -> tuple[Dropped, ...]:
+        """None: `rows` has every image."""
+        return ()
 
     @final
     def path(self, row: Row) -> Path:

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import final
 
 from edgekd.data.files import FileSource, check_layout
+from edgekd.data.headers import canonical_id
 from edgekd.data.reading import (
     Record,
-    duplicates,
     images_by_stem,
-    known,
     list_folder,
     match_images,
     parse_age,
     parse_sex,
     parse_site,
-    read_records,
+    records_by_id,
+    require_group,
 )
 from edgekd.data.table import Row
 from edgekd.data.taxonomy import parse_diagnosis
 from edgekd.errors import DataError
 
-_COLUMNS = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
+_COLUMNS = ("lesion_id", "dx", "age", "sex", "localization")
 _TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata")
 _FOLDERS = ("HAM10000_images", "HAM10000_images_part_1", "HAM10000_images_part_2")
 
@@ -42,11 +42,10 @@ class Ham10000Source(FileSource):
             DataError: something is missing, unknown or said twice; the file and line are named.
         """
         table = self._table()
-        records = read_records(table, _COLUMNS)
-        duplicates("image_id", ((record.where, record.cells["image_id"]) for record in records))
+        records = records_by_id(table, "image_id", _COLUMNS)
         images = self._images()
-        match_images(table, (record.cells["image_id"] for record in records), images, self.root)
-        return tuple(sorted((self._row(record, images) for record in records), key=lambda row: row.image_id))
+        match_images(table, records, images, self.root)
+        return tuple(self._row(image_id, record, images) for image_id, record in sorted(records.items()))
 
     def tables(self) -> tuple[Path, ...]:
         """The metadata table."""
@@ -67,8 +66,8 @@ class Ham10000Source(FileSource):
             folder = folders.get(wanted.lower())
             if folder is None:
                 continue
-            for stem, name in images_by_stem(self.root / folder).items():
-                found.setdefault(stem, f"{folder}/{name}")
+            for image_id, name in images_by_stem(self.root / folder, key=canonical_id).items():
+                found.setdefault(image_id, f"{folder}/{name}")
         if not found:
             raise DataError(
                 f"source {self.name}: expected {_FOLDERS[0]} or {_FOLDERS[1]} and {_FOLDERS[2]} "
@@ -76,15 +75,15 @@ class Ham10000Source(FileSource):
             )
         return found
 
-    def _row(self, record: Record, images: dict[str, str]) -> Row:
+    def _row(self, image_id: str, record: Record, images: dict[str, str]) -> Row:
         cells = record.cells
         diagnosis = parse_diagnosis(cells["dx"], record.where).value
         return Row(
-            image_id=cells["image_id"],
-            path=images[cells["image_id"]],
+            image_id=image_id,
+            path=images[image_id],
             diagnosis=diagnosis,
             malignant=diagnosis in self.malignant,
-            lesion=known(cells["lesion_id"]),
+            lesion=require_group(record, "lesion_id", "lesion"),
             age=parse_age(cells["age"], record.where),
             sex=parse_sex(cells["sex"], record.where),
             site=parse_site(cells["localization"]),

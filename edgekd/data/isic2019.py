@@ -6,35 +6,32 @@
     ISIC_2019_Test_…                        the same without lesions, read where its ground truth lies
 
 An image shrunk for this challenge is called `…_downsampled`; its id here is that of the image, so that the
-other years' copy is known to be the same. Images of unknown diagnosis (UNK) are left out, and it is logged.
+other years' copy is known to be the same. Images of unknown diagnosis (UNK) are left out, on record.
 Without a labelled test part nothing is divided yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import final
 
-from edgekd.console import log
-from edgekd.data.files import FileSource, check_layout
+from edgekd.data.isic import ChallengeSource, Part
 from edgekd.data.isic2018 import marked
+from edgekd.data.leaks import Dropped, Reason
 from edgekd.data.reading import (
     Record,
-    duplicates,
-    images_by_stem,
     known,
     match_images,
     parse_age,
     parse_sex,
     parse_site,
-    read_records,
-    some,
+    records_by_id,
 )
 from edgekd.data.table import Row, Split
 from edgekd.data.taxonomy import Diagnosis
 
-_PARTS = {Split.TRAIN: "Training", Split.TEST: "Test"}
+_PARTS = {Split.TRAIN: "ISIC_2019_Training", Split.TEST: "ISIC_2019_Test"}
 _CLASSES = {
     "MEL": Diagnosis.MEL,
     "NV": Diagnosis.NV,
@@ -46,99 +43,48 @@ _CLASSES = {
     "SCC": Diagnosis.SCC,
 }
 _UNKNOWN = "UNK"
-_PEOPLE = ("image", "age_approx", "anatom_site_general", "sex")
+_PEOPLE = ("age_approx", "anatom_site_general", "sex")
 _LESION = "lesion_id"
-_SHRUNK = "_downsampled"
 
 
 @final
-class Isic2019Source(FileSource):
+class Isic2019Source(ChallengeSource):
     """The 25,331 training images of ISIC 2019, grouped by lesion, and its test images where labelled."""
 
-    def rows(self) -> tuple[Row, ...]:
-        """Every image of known diagnosis, sorted by part and id.
+    def parts(self) -> tuple[Part, ...]:
+        """Training, and test where it is labelled."""
+        found = [Part(split, f"{name}_Input", _tables(name)) for split, name in _PARTS.items()]
+        train, test = found
+        return (train, test) if (self.root / test.tables[0]).is_file() else (replace(train, split=None),)
+
+    def told(self, part: Part) -> Mapping[str, Row | Dropped]:
+        """The diagnosis, the lesion and the person; or that the diagnosis is unknown.
 
         Raises:
             DataError: something is missing, unknown or said twice; the file and line are named.
         """
-        splits = self._splits()
-        for split in splits:
-            check_layout(self.name, self.root, [_folder(split), _truth(split), _metadata(split)])
-        return tuple(row for split in splits for row in self._part(split, divided=len(splits) > 1))
+        truth, metadata = (self.root / name for name in part.tables)
+        labels = records_by_id(truth, "image", (*_CLASSES, _UNKNOWN))
+        lesion = () if part.split is Split.TEST else (_LESION,)
+        people = records_by_id(metadata, "image", (*_PEOPLE, *lesion))
+        match_images(truth, labels, {name: record.where for name, record in people.items()}, metadata)
+        return {
+            image_id: self._told(image_id, marked(record, (*_CLASSES, _UNKNOWN)), part, people[image_id])
+            for image_id, record in labels.items()
+        }
 
-    def tables(self) -> tuple[Path, ...]:
-        """The ground truth and metadata of each labelled part."""
-        names = [name for split in self._splits() for name in (_truth(split), _metadata(split))]
-        return tuple(self.root / name for name in names)
-
-    def _splits(self) -> list[Split]:
-        """The training part, and the test part where it is labelled."""
-        return [split for split in _PARTS if split is Split.TRAIN or (self.root / _truth(split)).is_file()]
-
-    def _part(self, split: Split, *, divided: bool) -> list[Row]:
-        truth, folder = self.root / _truth(split), _folder(split)
-        records = read_records(truth, ("image", *_CLASSES, _UNKNOWN))
-        duplicates("image", ((record.where, _image_id(record.cells["image"])) for record in records))
-        names = [record.cells["image"] for record in records]
-        images = images_by_stem(self.root / folder)
-        match_images(truth, names, images, self.root / folder)
-        people = self._people(split, names)
-        rows = (
-            self._row(name, diagnosis, people[name], f"{folder}/{images[name]}", split if divided else None)
-            for name, diagnosis in _diagnoses(truth, records).items()
-        )
-        return sorted(rows, key=lambda row: row.image_id)
-
-    def _people(self, split: Split, names: Sequence[str]) -> dict[str, Record]:
-        """The metadata by image name; each of `names` has some."""
-        path = self.root / _metadata(split)
-        records = read_records(path, (*_PEOPLE, *([_LESION] if split is Split.TRAIN else [])))
-        duplicates("image", ((record.where, record.cells["image"]) for record in records))
-        people = {record.cells["image"]: record for record in records}
-        places = {name: record.where for name, record in people.items()}
-        match_images(self.root / _truth(split), names, places, path)
-        return people
-
-    def _row(self, name: str, diagnosis: Diagnosis, person: Record, path: str, split: Split | None) -> Row:
+    def _told(self, image_id: str, mark: str, part: Part, person: Record) -> Row | Dropped:
+        if mark == _UNKNOWN:
+            return self.without(image_id, part, Reason.UNKNOWN_DIAGNOSIS)
         cells = person.cells
-        return Row(
-            image_id=_image_id(name),
-            path=path,
-            diagnosis=diagnosis.value,
-            malignant=diagnosis.value in self.malignant,
+        return replace(
+            self.row(image_id, _CLASSES[mark], part),
             lesion=known(cells.get(_LESION, "")),
-            split=split,
             age=parse_age(cells["age_approx"], person.where),
             sex=parse_sex(cells["sex"], person.where),
             site=parse_site(cells["anatom_site_general"]),
-            source=self.name,
         )
 
 
-def _folder(split: Split) -> str:
-    return f"ISIC_2019_{_PARTS[split]}_Input"
-
-
-def _truth(split: Split) -> str:
-    return f"ISIC_2019_{_PARTS[split]}_GroundTruth.csv"
-
-
-def _metadata(split: Split) -> str:
-    return f"ISIC_2019_{_PARTS[split]}_Metadata.csv"
-
-
-def _diagnoses(truth: Path, records: Sequence[Record]) -> dict[str, Diagnosis]:
-    """The known diagnoses by image name; how many images have none is logged."""
-    columns = (*_CLASSES, _UNKNOWN)
-    marks = {record.cells["image"]: marked(record, columns) for record in records}
-    unknown = sorted(name for name, mark in marks.items() if mark == _UNKNOWN)
-    if unknown:
-        log.warning(
-            "%s: %d images of unknown diagnosis (%s) left out: %s",
-            *(truth, len(unknown), _UNKNOWN, some(unknown)),
-        )
-    return {name: _CLASSES[mark] for name, mark in marks.items() if mark != _UNKNOWN}
-
-
-def _image_id(name: str) -> str:
-    return name.removesuffix(_SHRUNK)
+def _tables(name: str) -> tuple[str, str]:
+    return f"{name}_GroundTruth.csv", f"{name}_Metadata.csv"

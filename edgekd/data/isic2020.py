@@ -1,9 +1,13 @@
-"""ISIC 2020 (SIIM-ISIC): the official training download, or the same folder with resized images.
+"""ISIC 2020 (SIIM-ISIC): the training images as the archive or Kaggle gives them, or the same resized.
 
     train/                                      ISIC_*.jpg, as ISIC_2020_Training_JPEG.zip unpacks; also
                                                 inside ISIC_2020_Training_JPEG/, or ISIC_2020_Training_Input/
     ISIC_2020_Training_GroundTruth_v2.csv       with lesions, or ISIC_2020_Training_GroundTruth.csv without
-    ISIC_2020_Training_Duplicates.csv           pairs of copies: the later id of each is left out, and logged
+    ISIC_2020_Training_Duplicates.csv           pairs of copies: the later id of each is left out, on record
+
+    jpeg/train/ or train/                       the same as Kaggle gives it
+    train.csv
+    ISIC_2020_Training_Duplicates.csv           not from Kaggle; without it the copies stay, which is logged
 
 Five in six of the benign images were never told apart further, which makes an experiment with them one of
 benign and malignant. Test labels were not published, so nothing is divided yet.
@@ -11,102 +15,92 @@ benign and malignant. Test labels were not published, so nothing is divided yet.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 from edgekd.console import log
-from edgekd.data.files import FileSource, check_layout
+from edgekd.data.headers import canonical_id
+from edgekd.data.isic import ChallengeSource, Part
+from edgekd.data.leaks import Dropped, Reason
 from edgekd.data.reading import (
     Record,
-    duplicates,
-    images_by_stem,
     known,
-    match_images,
     parse_age,
     parse_sex,
     parse_site,
     read_records,
-    some,
+    records_by_id,
+    require_group,
 )
 from edgekd.data.table import Row
 from edgekd.data.taxonomy import BINARY, Diagnosis, parse_diagnosis
 from edgekd.errors import DataError
 
+_KAGGLE = "train.csv"
 _FOLDERS = (
+    "jpeg/train",
     "train",
     "ISIC_2020_Training_JPEG/train",
     "ISIC_2020_Training_Input",
     "ISIC_2020_Training_JPEG",
 )
-_TABLES = ("ISIC_2020_Training_GroundTruth_v2.csv", "ISIC_2020_Training_GroundTruth.csv")
+_TABLES = ("ISIC_2020_Training_GroundTruth_v2.csv", "ISIC_2020_Training_GroundTruth.csv", _KAGGLE)
 _COPIES = "ISIC_2020_Training_Duplicates.csv"
 _PAIR = ("image_name_1", "image_name_2")
 _SITE = "anatom_site_general_challenge"
 _LABELS = ("diagnosis", "benign_malignant", "target")
-_COLUMNS = ("image_name", "patient_id", "sex", "age_approx", _SITE, *_LABELS)
+_COLUMNS = ("patient_id", "sex", "age_approx", _SITE, *_LABELS)
 _TARGETS = {("benign", "0"): Diagnosis.BENIGN, ("malignant", "1"): Diagnosis.MALIGNANT}
 _UNTOLD = frozenset({"unknown", "cafe-au-lait macule", "atypical melanocytic proliferation"})
 
 
 @final
-class Isic2020Source(FileSource):
+class Isic2020Source(ChallengeSource):
     """The 33,126 training images of ISIC 2020 less 425 copies; they are divided by patient."""
 
-    def rows(self) -> tuple[Row, ...]:
-        """Every image but the listed copies, sorted by id.
+    def parts(self) -> tuple[Part, ...]:
+        """Training, undivided."""
+        table = next((name for name in _TABLES if (self.root / name).is_file()), _TABLES[0])
+        folder = next((name for name in _FOLDERS if (self.root / name).is_dir()), "train")
+        listed = table != _KAGGLE or (self.root / _COPIES).is_file()
+        return (Part(None, folder, (table, _COPIES) if listed else (table,)),)
+
+    def told(self, part: Part) -> Mapping[str, Row | Dropped]:
+        """The diagnosis, the patient and the lesion; or which image it is a copy of.
 
         Raises:
             DataError: something is missing, unknown or said twice, or the labels of an image contradict each
                 other; the file and line are named.
         """
-        table, folder = self._table(), self._folder()
-        check_layout(self.name, self.root, [table.name, _COPIES, folder])
-        records = read_records(table, _COLUMNS)
-        duplicates("image_name", ((record.where, record.cells["image_name"]) for record in records))
-        by_id = {record.cells["image_name"]: record for record in records}
-        copies = self._copies(by_id.keys())
-        images = images_by_stem(self.root / folder)
-        kept = sorted(by_id.keys() - copies)
-        match_images(table, kept, {name: images[name] for name in images.keys() - copies}, self.root / folder)
-        return tuple(self._row(by_id[name], f"{folder}/{images[name]}") for name in kept)
+        records = records_by_id(self.root / part.tables[0], "image_name", _COLUMNS)
+        copies = self._copies(part, records)
+        return {
+            image_id: self.without(image_id, part, Reason.LISTED_DUPLICATE, copies[image_id])
+            if image_id in copies
+            else self._row(image_id, record, part)
+            for image_id, record in records.items()
+        }
 
-    def tables(self) -> tuple[Path, ...]:
-        """The ground truth and the list of copies."""
-        return (self._table(), self.root / _COPIES)
+    def _copies(self, part: Part, images: Mapping[str, Record]) -> dict[str, str]:
+        """By the id of each listed copy among `images`, the first id of what it is a copy of."""
+        path = self.root / _COPIES
+        if _COPIES not in part.tables:
+            log.warning("%s: not there, so the 425 copies it lists stay; leaks are found by content", path)
+            return {}
+        pairs = ([canonical_id(record.cells[name]) for name in _PAIR] for record in read_records(path, _PAIR))
+        return _firsts(pair for pair in pairs if images.keys() >= set(pair))
 
-    def _table(self) -> Path:
-        places = [self.root / name for name in _TABLES]
-        return next((path for path in places if path.is_file()), places[0])
-
-    def _folder(self) -> str:
-        return next((name for name in _FOLDERS if (self.root / name).is_dir()), _FOLDERS[0])
-
-    def _copies(self, images: Set[str]) -> set[str]:
-        """Of each listed pair of `images` the one whose id comes later; how many there are is logged."""
-        table = self.root / _COPIES
-        pairs = ({record.cells[name] for name in _PAIR} for record in read_records(table, _PAIR))
-        found = {max(pair) for pair in pairs if len(pair) == 2 and pair <= images}
-        if found:
-            log.warning(
-                "%s: %d images left out, copies of others: %s", table, len(found), some(sorted(found))
-            )
-        return found
-
-    def _row(self, record: Record, path: str) -> Row:
+    def _row(self, image_id: str, record: Record, part: Part) -> Row:
         cells = record.cells
-        diagnosis = self._diagnosis(record)
-        return Row(
-            image_id=cells["image_name"],
-            path=path,
-            diagnosis=diagnosis.value,
-            malignant=diagnosis.value in self.malignant,
-            patient=_patient(record),
+        return replace(
+            self.row(image_id, self._diagnosis(record), part),
+            patient=require_group(record, "patient_id", "patient"),
             lesion=known(cells.get("lesion_id", "")),
             age=parse_age(cells["age_approx"], record.where),
             sex=parse_sex(cells["sex"], record.where),
             site=parse_site(cells[_SITE]),
-            source=self.name,
         )
 
     def _diagnosis(self, record: Record) -> Diagnosis:
@@ -129,12 +123,26 @@ class Isic2020Source(FileSource):
         return diagnosis
 
 
-def _patient(record: Record) -> str:
-    """The patient's id, without which images of one patient could be divided."""
-    patient = known(record.cells["patient_id"])
-    if patient is None:
-        raise DataError(
-            f"{record.where}: patient_id is {record.cells['patient_id']!r}; expected an id, for without it "
-            "images of one patient may be trained on and tested on"
-        )
-    return patient
+def is_kaggle(root: Path) -> bool:
+    """Whether `root` holds the training table of ISIC 2020 under the name Kaggle gives it."""
+    try:
+        with (root / _KAGGLE).open(encoding="utf-8-sig") as table:
+            return table.readline().startswith("image_name,patient_id,")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _firsts(pairs: Iterable[list[str]]) -> dict[str, str]:
+    """By id, the first of all ids it is connected to by `pairs`; the first ones themselves are absent."""
+    earlier: dict[str, str] = {}
+
+    def first(image_id: str) -> str:
+        while image_id in earlier:
+            image_id = earlier[image_id]
+        return image_id
+
+    for pair in pairs:
+        low, high = sorted(map(first, pair))
+        if low != high:
+            earlier[high] = low
+    return {image_id: first(image_id) for image_id in earlier}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from edgekd.config import DataConfig, SourceConfig
 from edgekd.data.leaks import PRECEDENCE, Dropped, Link, Reason, components, group_links
+from edgekd.data.parents import apart, follow_parents
 from edgekd.data.table import Row, Split
 from edgekd.data.taxonomy import BINARY, in_order
 from edgekd.errors import DataError
@@ -25,7 +26,7 @@ _Stratum = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Every row with its split, sorted by id, and the rows that repeat an id of an earlier source."""
+    """Every row with its split, sorted by id, and what is left out before any image is opened."""
 
     rows: tuple[Row, ...]
     dropped: tuple[Dropped, ...]
@@ -60,20 +61,26 @@ class SplitRecord:
     disjointness: Disjointness
 
 
-def assign_splits(rows: Sequence[Row], config: DataConfig, seed: int) -> Assignment:
+def assign_splits(
+    rows: Sequence[Row], config: DataConfig, seed: int, left_out: Sequence[Dropped] = ()
+) -> Assignment:
     """`rows` of all sources, in the order of `config.sources`, each with its split.
 
     Where any row is only benign or malignant, all rows are. A source without validation (or test) gives part
     of its training rows; a row without split goes where an official row of its lesion or patient is.
+    Synthetic images have no say in this: they join their parents in train, or are left out. `left_out` is
+    what the sources left out themselves.
 
     Raises:
         DataError: an id comes twice in one source.
     """
     kept, dropped = _unique(rows)
-    kept = _collapsed(sorted(kept, key=lambda row: row.image_id))
-    splits = _allocate(kept, config, seed)
-    rows_with_split = tuple(replace(row, split=split) for row, split in zip(kept, splits, strict=True))
-    return Assignment(rows=rows_with_split, dropped=tuple(dropped))
+    photographs, synthetic = apart(_collapsed(sorted(kept, key=lambda row: row.image_id)))
+    splits = _allocate(photographs, config, seed)
+    placed = [replace(row, split=split) for row, split in zip(photographs, splits, strict=True)]
+    joined, orphans = follow_parents(synthetic, placed)
+    rows_with_split = tuple(sorted((*placed, *joined), key=lambda row: row.image_id))
+    return Assignment(rows=rows_with_split, dropped=(*_partnered(left_out, placed), *dropped, *orphans))
 
 
 def check_splits(rows: Sequence[Row]) -> None:
@@ -146,6 +153,12 @@ def _unique(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
             )
         )
     return list(first.values()), dropped
+
+
+def _partnered(left_out: Sequence[Dropped], rows: Sequence[Row]) -> tuple[Dropped, ...]:
+    """`left_out` with the splits of the partners, those being the first of their ids that were used."""
+    place = {(row.source, row.image_id): row.split for row in rows}
+    return tuple(replace(one, partner_split=place.get((one.source, one.partner))) for one in left_out)
 
 
 def _collapsed(rows: Sequence[Row]) -> list[Row]:

@@ -95,8 +95,8 @@ def _left_out(split: SplitRecord) -> tuple[Block, ...]:
         return ()
     counts = Counter((one.reason, one.split) for one in split.dropped)
     table = Table(
-        caption=f"Images left out before training: {len(split.dropped)}. Another image stands for them, or "
-        "they would connect two splits.",
+        caption=f"Images left out before training: {len(split.dropped)}. Another image stands for them, "
+        "they would connect two splits, or their diagnosis is not known.",
         columns=("reason", "split", "images"),
         rows=tuple(
             row(_plain(reason), where.value if where else "none given", words.whole(count))
@@ -113,7 +113,8 @@ def _plain(name: str) -> str:
 def _dropped(one: Dropped) -> str:
     distance = "" if one.distance is None else f", distance {one.distance:.3f}"
     where = f" in {one.partner_split}" if one.partner_split else ""
-    return f"{one.image_id} ({one.source}): {_plain(one.reason)}, {one.partner}{where}{distance}"
+    partner = f", {one.partner}{where}{distance}" if one.partner else ""
+    return f"{one.image_id} ({one.source}): {_plain(one.reason)}{partner}"
 
 
 def _findings(audit: AuditRecord) -> Iterable[Block]:

@@ -120,7 +120,7 @@ def test_images_without_a_row_are_told(isic: Path, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING, "edgekd"):
         assert len(source(SourceKind.ISIC2017, isic).rows()) == 9
     assert "5 images without a row" in caplog.text
-    assert "ISIC_90, ISIC_91, ISIC_92 …" in caplog.text
+    assert "ISIC_0000090, ISIC_0000091, ISIC_0000092 …" in caplog.text
 
 
 @pytest.fixture
@@ -154,6 +154,9 @@ def test_ham10000_that_is_incomplete(ham: Path) -> None:
     edit(table, "akiec", "akiek")
     assert "line 2: unknown diagnosis 'akiek': did you mean akiec" in refused(SourceKind.HAM10000, ham)
     edit(table, "akiek", "akiec")
+    edit(table, "L1,I1", ",I1")
+    assert "line 3: lesion_id is ''; expected an id, for without it" in refused(SourceKind.HAM10000, ham)
+    edit(table, "\n,I1", "\nL1,I1")
     (ham / "HAM10000_images_part_2" / "I2.jpg").rename(ham / "HAM10000_images_part_2" / "I3.jpg")
     assert "1 of 2 images are not in" in refused(SourceKind.HAM10000, ham)
     table.rename(ham / "HAM10000.csv")
@@ -237,6 +240,16 @@ def test_csv_whose_ids_are_file_names(tmp_path: Path) -> None:
     touch(tmp_path, "im/i1.jpg")
     (only,) = source(SourceKind.CSV, table(tmp_path, "image,dx\ni1.jpg,nv\n")).rows()
     assert (only.image_id, only.path) == ("i1.jpg", "im/i1.jpg")
+
+
+def test_csv_with_ids_of_the_archive_in_any_spelling(tmp_path: Path) -> None:
+    touch(tmp_path, "im/ISIC_0000040_downsampled.jpg", "im/ISIC_12345.jpg")
+    text = "image,dx\nISIC_0000040_downsampled,nv\nISIC_12345.jpg,nv\n"
+    rows = source(SourceKind.CSV, table(tmp_path, text)).rows()
+    assert [row.image_id for row in rows] == ["ISIC_0000040", "ISIC_0012345"]
+    twice = f"{text}isic_0012345,nv\n"
+    touch(tmp_path, "im/isic_0012345.jpg")
+    assert "image_id 'ISIC_0012345' was already used" in refused(SourceKind.CSV, table(tmp_path, twice))
 
 
 def test_csv_with_paths_only(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekd.data.headers import canonical_id
 from edgekd.data.reading import known, parse_age, parse_sex, parse_site
 from edgekd.data.table import Row, Split
 from edgekd.data.taxonomy import BINARY, Diagnosis, find_diagnosis, parse_diagnosis
@@ -170,7 +171,7 @@ class Reader:
         if found is None:
             return None
         return Row(
-            image_id=name,
+            image_id=canonical_id(name),
             path="",
             diagnosis=found.value,
             malignant=False,

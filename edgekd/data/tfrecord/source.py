@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgekd.config import SourceConfig
 from edgekd.console import log, progress
+from edgekd.data.headers import canonical_id
 from edgekd.data.leaks import Dropped
 from edgekd.data.reading import duplicates
 from edgekd.data.table import Row, Split
@@ -81,7 +82,8 @@ class TfRecordSource:
             name, image = features[NAME][0], features[IMAGE][0]
         except (OSError, ValueError, OverflowError, LookupError) as error:
             raise ImageError(row.path, f"the record cannot be read ({error})") from error
-        if name != row.image_id.encode() or not isinstance(image, bytes):
+        own = isinstance(name, bytes) and canonical_id(name.decode(errors="replace")) == row.image_id
+        if not own or not isinstance(image, bytes):
             raise ImageError(
                 row.path, f"the record is no longer that of {row.image_id}: the file was changed"
             )
