@@ -17,6 +17,7 @@ from edgekd.config import DataConfig, Experiment, Precision, SourceConfig
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.data.detect import detect_kind
 from edgekd.experiments import EXPERIMENTS, load_experiment
+from edgekd.experiments.layout import with_layout_of
 from edgekd.locate import locate_data, locate_weights
 from edgekd.models.weights import weights_sha256
 from edgekd.pipeline import Station
@@ -58,8 +59,8 @@ def load(
         UsageError, MissingError: as `edgekd run`.
     """
     experiment = _experiment(source, quick=quick)
-    experiment = apply_settings(experiment, settings)
-    experiment = locate_data(experiment, Path(data_root) if data_root else None)
+    root = Path(data_root) if data_root else None
+    experiment = locate_data(with_layout_of(apply_settings(experiment, settings), root), root)
     experiment = locate_weights(experiment, Path(weights) if weights else None)
     data = Data(run=Run(Path(out)), experiment=experiment)
     with data.run.locked():

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.card import ModelCard, OperatingPoint, read_card
+from edgekd.config import HairRemoval
 from edgekd.console import progress
+from edgekd.data.patient import Person, encode, people, tell_unseen
 from edgekd.data.source import DataSource
 from edgekd.data.table import Row, Split
 from edgekd.errors import DataError, ModelError, UsageError
 from edgekd.imaging.decode import read_image
+from edgekd.imaging.hair import remove_hair
 from edgekd.imaging.resample import prepare
 from edgekd.metrics.calibration import probability
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.predictions import Predictions, malignancy_score
-from edgekd.runtimes.base import Runtime
+from edgekd.runtimes.base import Runtime, beside
 from edgekd_converters import metadata
 
 
@@ -77,16 +80,30 @@ def open_runtime(model: Path, *, threads: int = 1) -> Runtime:
     raise ModelError(f"{model}: expected a .tflite, .keras or .h5 file")
 
 
-def predict(runtime: Runtime, card: ModelCard, images: Iterable[Path]) -> Iterator[Answer]:
-    """The answer for each image file, in order.
+def predict(
+    runtime: Runtime,
+    card: ModelCard,
+    images: Iterable[Path],
+    person: Person | None = None,
+    *,
+    strict: bool = False,
+) -> Iterator[Answer]:
+    """The answer for each image file of one `person` (None: nothing is known), in order.
+
+    With `strict` a category that the network was not trained on is refused, not taken as unknown.
 
     Raises:
         ImageError: a file cannot be read.
         ModelError: the card does not fit the model.
+        DataError: an unknown category, with `strict`.
+        UsageError: something is told of the person that the network does not take.
     """
     check_card(runtime, card)
+    person = person or Person()
+    _check_person(card, person)
+    vector = _vectors(card, [person], strict=strict)
     for path in images:
-        logits = runtime.logits(prepare(read_image(path), card.input_px)[np.newaxis])
+        logits = runtime.logits(pixels(card, read_image(path))[np.newaxis], *beside(vector))
         yield answer(card, str(path), logits[0])
 
 
@@ -103,16 +120,40 @@ def answer(card: ModelCard, image: str, logits: NDArray[np.float32]) -> Answer:
     )
 
 
+def pixels(card: ModelCard, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What the network of `card` sees of an upright `image` (RGB [H, W, 3]): uint8 [px, px, 3].
+
+    Raises:
+        ModelError: the card asks for a hair removal that is not known here.
+    """
+    return prepare(remove_hair(image, _hair_removal(card)), card.input_px)
+
+
+def _hair_removal(card: ModelCard) -> HairRemoval:
+    try:
+        return HairRemoval(card.hair_removal)
+    except ValueError as error:
+        raise ModelError(
+            f"the card asks for hair removal {card.hair_removal!r}, known here are {', '.join(HairRemoval)}: "
+            "the network cannot be shown what it was trained on"
+        ) from error
+
+
 def check_card(runtime: Runtime, card: ModelCard) -> None:
     """Nothing, when the card describes this model.
 
     Raises:
-        ModelError: another input size or another number of labels.
+        ModelError: another input size, number of labels or of patient values, or a hair removal that is not
+            known here.
     """
-    if (runtime.input_px, runtime.n_logits) != (card.input_px, len(card.labels)):
+    _hair_removal(card)
+    values = len(card.patient.columns) if card.patient else 0
+    wanted = (card.input_px, len(card.labels), values)
+    if (runtime.input_px, runtime.n_logits, runtime.n_features) != wanted:
         raise ModelError(
-            f"the card says {card.input_px} px and {len(card.labels)} labels, the model has "
-            f"{runtime.input_px} px and {runtime.n_logits} outputs: this is the card of another model"
+            f"the card says {card.input_px} px, {len(card.labels)} labels and {values} patient values, the "
+            f"model has {runtime.input_px} px, {runtime.n_logits} outputs and {runtime.n_features} patient values: "
+            "this is the card of another model"
         )
 
 
@@ -120,9 +161,11 @@ def rows_of(source: DataSource, split: str) -> tuple[Row, ...]:
     """The rows of one split; every row for "all", or where the source has no splits.
 
     Raises:
-        DataError: the split is empty.
+        DataError: the split is empty, or an image is synthetic.
     """
     rows = source.rows()
+    if any(row.parent is not None for row in rows):
+        raise DataError(f"source {source.name} holds synthetic images: nothing is measured on those")
     if split == "all" or all(row.split is None for row in rows):
         return rows
     if split not in set(Split):
@@ -180,8 +223,28 @@ def _logits(
     runtime: Runtime, card: ModelCard, source: DataSource, rows: Sequence[Row]
 ) -> NDArray[np.float32]:
     output = np.empty((len(rows), runtime.n_logits), np.float32)
+    vectors = _vectors(card, people(rows))
     with progress("evaluate", len(rows), "images") as advance:
         for number, row in enumerate(rows):
-            output[number] = runtime.logits(prepare(source.image(row), card.input_px)[np.newaxis])[0]
+            known = beside(vectors[number : number + 1])
+            output[number] = runtime.logits(pixels(card, source.image(row))[np.newaxis], *known)[0]
             advance(1, "")
     return output
+
+
+def _check_person(card: ModelCard, person: Person) -> None:
+    read = card.patient.fields if card.patient else ()
+    idle = [field for field in person.told() if field not in read]
+    if idle:
+        raise UsageError(
+            f"{card.name} does not take {', '.join(idle)}; it takes the picture"
+            f"{''.join(f', {field}' for field in read)}: leave the rest out"
+        )
+
+
+def _vectors(card: ModelCard, persons: Sequence[Person], *, strict: bool = False) -> NDArray[np.float32]:
+    """The patient vectors [n, f] of `persons`, as the card makes them; f = 0 without patient data."""
+    if card.patient is None:
+        return np.zeros((len(persons), 0), np.float32)
+    tell_unseen(card.patient, persons, strict=strict)
+    return encode(card.patient, persons)

@@ -51,19 +51,27 @@ def labelled(data: Path, files: Mapping[str, Path], cards: Mapping[str, ModelCar
     """The test split of `data`, a run or a prepared data set, for `files` at the thresholds of `cards`.
 
     Raises:
-        DataError: it cannot be read, or its images have another size than a file takes.
+        DataError: it cannot be read, or its images were prepared otherwise than a file takes them.
         ModelError: a card has no operating point.
     """
     dataset = open_dataset(data / "data" if (data / "experiment.json").is_file() else data)
     for name, card in cards.items():
-        if card.input_px != dataset.input_px:
-            raise DataError(
-                f"{data} is prepared at {dataset.input_px} px and {name} takes {card.input_px} px: prepare "
-                "it again (edgekd data prepare) for this file"
-            )
+        _require_its_pixels(dataset, card, name)
     verified = {name: opened(files[name], card, name) for name, card in cards.items()}
     out.mkdir(parents=True, exist_ok=True)
     return Labelled(dataset=dataset, files=verified, out=out)
+
+
+def _require_its_pixels(dataset: Dataset, card: ModelCard, name: str) -> None:
+    for what, prepared, taken in (
+        ("size", f"{dataset.input_px} px", f"{card.input_px} px"),
+        ("hair removal", dataset.hair.value, card.hair_removal),
+    ):
+        if prepared != taken:
+            raise DataError(
+                f"{dataset.folder}: the {what} of its images is {prepared} and {name} takes {taken}: prepare "
+                "them again (edgekd data prepare) for this file"
+            )
 
 
 def opened(model: Path, card: ModelCard, where: object) -> Verified:

@@ -18,19 +18,33 @@ def predict(
     model: ModelFile,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False)],
     card: Card = None,
+    age: Annotated[float | None, typer.Option(help="Years.", show_default=False)] = None,
+    sex: Annotated[str | None, typer.Option(help="As the card lists them.", show_default=False)] = None,
+    site: Annotated[str | None, typer.Option(help="As the card lists them.", show_default=False)] = None,
+    pictures: Annotated[
+        int | None, typer.Option(help="Pictures there are of the person.", min=1, show_default=False)
+    ] = None,
+    same_site: Annotated[
+        int | None, typer.Option(help="Others of them that show the same site.", min=0, show_default=False)
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a sex or site not trained on.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what MODEL answers about each IMAGE, at the operating point of its card.
 
+    Of the person, the same for every IMAGE, tell what the card asks for; what is left out is unknown.
+
     Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
     """
     console.configure(quiet=quiet, verbose=verbose)
     from edgekd import assess
+    from edgekd.data.patient import Person
 
     facts = assess.find_card(model, card)
-    answers = list(assess.predict(assess.open_runtime(model), facts, images))
+    person = Person(age=age, sex=sex, site=site, images=pictures, same_site=same_site)
+    answers = list(assess.predict(assess.open_runtime(model), facts, images, person, strict=strict))
     if as_json:
         console.emit_json({"card": facts, "answers": answers})
         return

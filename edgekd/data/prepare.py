@@ -10,6 +10,7 @@ splits are only seen in the pixels. An image that then must go loses its row, it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,11 +20,12 @@ from edgekd.console import log
 from edgekd.data import shards
 from edgekd.data.audit import ImageFacts, audit, links_of
 from edgekd.data.dataset import describe
-from edgekd.data.leaks import leak_drops
+from edgekd.data.leaks import Reason, leak_drops
 from edgekd.data.source import DataSource, open_source
 from edgekd.data.split import Assignment, SplitRecord, assign_splits, check_splits, split_record
 from edgekd.data.store import write_manifest
-from edgekd.data.table import Row, Split, write_table
+from edgekd.data.synthesised import require_unseen
+from edgekd.data.table import Row, Split, read_table, write_table
 from edgekd.errors import storage_errors
 from edgekd.plain import digest, write_json
 
@@ -48,22 +50,32 @@ def prepare(*, config: DataConfig, seed: int, out: Path) -> dict[str, float]:
         StorageError: the disk is full or cannot be written.
     """
     sources = _open(config, seed)
-    assignment = assign_splits([row for source in sources.values() for row in source.rows()], config, seed)
+    assignment = _assign(sources, config, seed)
     check_splits(assignment.rows)
+    require_unseen(sources.values(), assignment.rows)
     with storage_errors(out):
         jobs = _plan(assignment.rows, config, out, _fingerprint(sources))
         facts = _store(jobs, sources, config.workers)
-        record = _record(assignment, [facts[row.image_id] for row in assignment.rows], config, seed, out)
-        write_json(out / "dataset.json", describe(record, config))
+        found = [facts[row.image_id] for row in assignment.rows]
+        record = _record(assignment, found, config, seed, out, sources=sources)
+        rows = read_table(out / "table.csv")
+        write_json(out / "dataset.json", describe(record, config, rows))
         for part in jobs.values():
             shards.forget(part)
-    return _counts(record)
+    return {**_counts(record), "train_synthetic": float(sum(row.parent is not None for row in rows))}
 
 
 def _open(config: DataConfig, seed: int) -> dict[str, DataSource]:
     return {
         source.name: open_source(source, malignant=config.malignant, seed=seed) for source in config.sources
     }
+
+
+def _assign(sources: Mapping[str, DataSource], config: DataConfig, seed: int) -> Assignment:
+    """Every row of the `sources` with its split, and what they leave out."""
+    rows = [row for source in sources.values() for row in source.rows()]
+    left_out = [one for source in sources.values() for one in source.left_out()]
+    return assign_splits(rows, config, seed, left_out)
 
 
 def _fingerprint(sources: Mapping[str, DataSource]) -> str:
@@ -79,7 +91,7 @@ def _plan(
         folder.mkdir(parents=True, exist_ok=True)
         px = config.train_px if split is Split.TRAIN else config.input_px
         inside = [row for row in rows if row.split is split]
-        jobs[split] = shards.plan(folder, inside, px=px, fingerprint=content)
+        jobs[split] = shards.plan(folder, inside, px=px, fingerprint=content, hair=config.hair)
     return jobs
 
 
@@ -100,11 +112,18 @@ def _store(
 
 
 def _record(
-    assignment: Assignment, facts: Sequence[ImageFacts], config: DataConfig, seed: int, out: Path
+    assignment: Assignment,
+    facts: Sequence[ImageFacts],
+    config: DataConfig,
+    seed: int,
+    out: Path,
+    *,
+    sources: Mapping[str, DataSource],
 ) -> SplitRecord:
     """Look for leaks, drop them, and write table, split and audit."""
     links = links_of(facts, config.workers)
     leaks = leak_drops(assignment.rows, links) if config.drop_leaks else ()
+    require_unseen(sources.values(), assignment.rows, links if config.drop_leaks else ())
     gone = {leak.image_id for leak in leaks}
     kept = [row for row in assignment.rows if row.image_id not in gone]
     record = split_record(kept, (*assignment.dropped, *leaks), links, seed)
@@ -112,14 +131,26 @@ def _record(
     write_json(out / "split.json", record)
     write_table(out / "table.csv", kept)
     if record.dropped:
-        log.warning("%d images left out, see split.json", len(record.dropped))
+        log.warning("%d images left out, see split.json: %s", len(record.dropped), _told(record))
     log.info("%s", record.disjointness.statement)
     return record
 
 
+def _reasons(record: SplitRecord) -> Counter[Reason]:
+    """How many images were left out for which reason."""
+    return Counter(one.reason for one in record.dropped)
+
+
+def _told(record: SplitRecord) -> str:
+    return ", ".join(
+        f"{count} {reason.replace('_', ' ')}" for reason, count in _reasons(record).most_common()
+    )
+
+
 def _counts(record: SplitRecord) -> dict[str, float]:
-    """Images and malignant images of each split, and how many were left out."""
-    found: dict[str, float] = {"dropped": float(len(record.dropped))}
+    """Images and malignant images of each split, and how many were left out, and why."""
+    reasons = {f"dropped_{reason}": float(count) for reason, count in sorted(_reasons(record).items())}
+    found: dict[str, float] = {"dropped": float(len(record.dropped)), **reasons}
     for split, classes in record.counts.items():
         sizes = {name: float(sum(sources.values())) for name, sources in classes.items()}
         found[f"{split}_images"] = sum(sizes.values())

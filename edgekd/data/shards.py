@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.config import HairRemoval
 from edgekd.console import progress
 from edgekd.data.audit import ImageFacts, inspect_image
 from edgekd.data.parallel import in_processes
@@ -23,6 +24,7 @@ from edgekd.data.source import DataSource
 from edgekd.data.store import SHARD_RECORDS, Shard, shard_name, write_shard
 from edgekd.data.table import Row
 from edgekd.errors import DataError, ImageError, UsageError, storage_errors
+from edgekd.imaging.hair import remove_hair
 from edgekd.imaging.resample import prepare as resample
 from edgekd.plain import digest, file_digest, from_plain, write_json
 
@@ -31,12 +33,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One shard to make: where, at which size, of which images; `key` says what its bytes depend on."""
+    """One shard to make: where, at which size, of which images, without their hairs where `hair` says so.
+
+    `key` says what its bytes depend on.
+    """
 
     path: Path
     px: int
     rows: tuple[Row, ...]
     key: str
+    hair: HairRemoval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +55,17 @@ class Made:
     unreadable: tuple[str, ...]
 
 
-def plan(folder: Path, rows: Sequence[Row], *, px: int, fingerprint: str) -> tuple[Job, ...]:
+def plan(
+    folder: Path,
+    rows: Sequence[Row],
+    *,
+    px: int,
+    fingerprint: str,
+    hair: HairRemoval = HairRemoval.NONE,
+) -> tuple[Job, ...]:
     """The jobs that store the images of `rows` at `px`, in this order, as shards in `folder`.
 
-    `fingerprint` stands for the content of the sources.
+    `fingerprint` stands for the content of the sources; `hair` is taken out of the whole picture first.
     """
     parts = [tuple(rows[first : first + SHARD_RECORDS]) for first in range(0, len(rows), SHARD_RECORDS)]
     return tuple(
@@ -60,7 +73,8 @@ def plan(folder: Path, rows: Sequence[Row], *, px: int, fingerprint: str) -> tup
             path=folder / shard_name(number),
             px=px,
             rows=part,
-            key=digest([fingerprint, px, [[row.source, row.path] for row in part]]),
+            key=digest([fingerprint, px, hair, [[row.source, row.path] for row in part]]),
+            hair=hair,
         )
         for number, part in enumerate(parts)
     )
@@ -113,7 +127,7 @@ def _images(
             unreadable.append(str(error))
             continue
         facts.append(inspect_image(image, row.image_id))
-        yield resample(image, job.px)
+        yield resample(remove_hair(image, job.hair), job.px)
 
 
 def _kept(job: Job) -> Made | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench_data import CARD, PX, one_record, write_dataset
+from edgekd.card import pixel_rule
 from edgekd.config import BenchConfig
 from edgekd.data.dataset import open_dataset
 from edgekd.errors import DataError, ModelError
@@ -112,8 +113,11 @@ def test_images_and_cards_that_do_not_fit(tmp_path: Path, model: Path) -> None:
         labelled(tmp_path, {}, {}, tmp_path)
     write_dataset(tmp_path / "data")
     wider = dataclasses.replace(CARD, input_px=2 * PX)
-    with pytest.raises(DataError, match=f"prepared at {PX} px and theirs takes {2 * PX} px"):
+    with pytest.raises(DataError, match=f"size of its images is {PX} px and theirs takes {2 * PX} px"):
         labelled(tmp_path / "data", {"theirs": model}, {"theirs": wider}, tmp_path)
+    shaved = dataclasses.replace(CARD, hair_removal="oriented", pixel_rule=pixel_rule("oriented"))
+    with pytest.raises(DataError, match="hair removal of its images is none and theirs takes oriented"):
+        labelled(tmp_path / "data", {"theirs": model}, {"theirs": shaved}, tmp_path)
     bare = dataclasses.replace(CARD, operating_point=None)
     with pytest.raises(ModelError, match="theirs: the card has no operating point"):
         labelled(tmp_path / "data", {"theirs": model}, {"theirs": bare}, tmp_path)
