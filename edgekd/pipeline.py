@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekd.config import IMAGENET, NO_WEIGHTS, DistillMethod, Experiment, ModelConfig, Precision
+from edgekd.config import IMAGENET, NO_WEIGHTS, DistillMethod, Experiment, ModelConfig, Precision, Strategy
 from edgekd.console import log
 from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageError
 from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
 from edgekd.runs import Finding, Run, State, Step
+from edgekd.training.workers import place_among_workers
 
 
 class Station(enum.StrEnum):
@@ -28,7 +29,12 @@ class Station(enum.StrEnum):
 
 
 # Raised by hand when the code of a station changes the bytes it makes.
-_VERSIONS: Mapping[Station, int] = {**dict.fromkeys(Station, 1), Station.EXPORT: 3, Station.VERIFY: 3}
+_VERSIONS: Mapping[Station, int] = {
+    **dict.fromkeys(Station, 1),
+    Station.DATA: 2,
+    Station.EXPORT: 4,
+    Station.VERIFY: 4,
+}
 
 _NEEDS: Mapping[Station, tuple[Station, ...]] = {
     Station.DATA: (),
@@ -52,6 +58,7 @@ _NEEDS: Mapping[Station, tuple[Station, ...]] = {
 # What was found in the images is read by the report alone: nothing is trained again for another audit.
 _UNREAD: Mapping[str, tuple[str, ...]] = {Station.DATA.value: ("audit.json", "split.json")}
 
+_TRAINED = (Station.TEACH, Station.DISTILL, Station.QAT)
 _TRAINING = ("tensorflow", "tf-keras", "numpy", "opencv-python-headless")
 _TOOLS: Mapping[Station, tuple[str, ...]] = {
     Station.DATA: ("numpy", "opencv-python-headless"),
@@ -164,11 +171,15 @@ def make(
 ) -> dict[Station, dict[str, Any]]:
     """The records of `station` and its upstream; what is fresh is kept, `force` remakes `station` itself.
 
-    The caller holds the lock of the run folder.
+    The caller holds the lock of the run folder. A worker beside the chief makes no station after the last
+    that trains.
     """
     write_experiment(run, experiment)
+    beside = place_among_workers(experiment.strategy)[0] > 0
     records = {}
     for current in upstream(experiment, station):
+        if beside and current not in (Station.DATA, *_TRAINED):
+            continue
         records[current] = run.do(step(run, experiment, current), force=force and current is station)
     return records
 
@@ -201,8 +212,10 @@ def _config(experiment: Experiment, station: Station) -> dict[str, Any]:
             source.pop("root")
     if "model" in config and config["model"]["weights"] not in (IMAGENET, NO_WEIGHTS):
         config["model"]["weights"] = "file"
-    if station in (Station.TEACH, Station.DISTILL, Station.QAT) or _searches(experiment, station):
+    if station in _TRAINED or _searches(experiment, station):
         config["verify"] = to_plain(experiment.verify)
+    if station in _TRAINED and experiment.strategy is not Strategy.SINGLE:
+        config["strategy"] = experiment.strategy.value
     return {**config, "seed": experiment.seed + config.get("seed", 0)}
 
 
@@ -246,6 +259,7 @@ def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, flo
         verify=experiment.verify,
         seed=experiment.seed,
         out=out,
+        strategy=experiment.strategy,
     )
 
 
@@ -260,6 +274,7 @@ def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, f
         verify=experiment.verify,
         seed=experiment.seed + experiment.distill.seed,
         out=out,
+        strategy=experiment.strategy,
     )
 
 
@@ -274,6 +289,7 @@ def _make_qat(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float
         verify=experiment.verify,
         seed=experiment.seed,
         out=out,
+        strategy=experiment.strategy,
     )
 
 

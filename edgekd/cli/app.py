@@ -14,17 +14,22 @@ from edgekd.cli import (
     check,
     compare,
     doctor,
+    embed,
     evaluate,
     export,
+    fetch,
     inspect,
     inspect_model,
     layers,
     leaderboard,
+    patient,
     predict,
     profile,
     run,
     show,
     stations,
+    synthesise,
+    tfrecord,
 )
 from edgekd.errors import EdgekdError
 
@@ -102,6 +107,9 @@ data = typer.Typer(
 data.command("inspect")(inspect.inspect)
 data.command("prepare")(stations.prepare)
 data.command("audit")(audit.audit)
+data.command("fetch")(fetch.fetch)
+data.command("synthesise")(synthesise.synthesise)
+data.command("tfrecord")(tfrecord.tfrecord)
 
 app.command("run")(run.run)
 app.add_typer(data)
@@ -114,6 +122,8 @@ app.command("layers")(layers.layers)
 app.command("bench")(bench.bench)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
+app.command("patient")(patient.patient)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("profile")(profile.profile)

@@ -12,6 +12,16 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none."),
 ]
+StrategyName = Annotated[
+    str,
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="How training is spread: single, mirrored (the GPUs of this machine), multiworker (TF_CONFIG)"
+        " or tpu.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Make it again even if it is fresh.")]
 Before = Annotated[
     str,
@@ -29,8 +39,8 @@ Kind = Annotated[
     str,
     typer.Option(
         "--kind",
-        help="isic2016, isic2017, isic2018, isic2019, isic2020, ham10000, folders or csv; found out when not "
-        "given.",
+        help="isic2016, isic2017, isic2018, isic2019, isic2020, ham10000, folders, tfrecord or csv; found "
+        "out when not given.",
         show_default=False,
     ),
 ]
@@ -41,3 +51,8 @@ Card = Annotated[
     Path | None,
     typer.Option("--card", help="The model's card, if not beside or inside it.", show_default=False),
 ]
+
+
+def with_strategy(settings: list[str] | None, strategy: str) -> list[str]:
+    """`settings` and the strategy, where one was named."""
+    return [*(settings or []), *([f"strategy={strategy}"] if strategy else [])]

@@ -16,14 +16,19 @@ from edgekd.data.table import Row, Split
 class Reason(enum.StrEnum):
     """Why two images must not lie in different splits, or why one was dropped.
 
-    `duplicate_id`: a later source repeats the image. `connected`: through a chain of other reasons.
+    `unknown_diagnosis`: its source knows none. `listed_duplicate`: its source lists it as a copy.
+    `duplicate_id`: a later source repeats the image. `synthesised_from`: one was made from the other, which
+    must be trained on. `connected`: through a chain of other reasons.
     """
 
+    UNKNOWN_DIAGNOSIS = "unknown_diagnosis"
+    LISTED_DUPLICATE = "listed_duplicate"
     DUPLICATE_ID = "duplicate_id"
     IDENTICAL = "identical"
     NEAR_IDENTICAL = "near_identical"
     SAME_LESION = "same_lesion"
     SAME_PATIENT = "same_patient"
+    SYNTHESISED_FROM = "synthesised_from"
     CONNECTED = "connected"
 
 
@@ -39,7 +44,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """An image left out, from where, and the image it was left out for."""
+    """An image left out, from where, and the image it was left out for; without one, `partner` is empty."""
 
     image_id: str
     source: str
@@ -49,6 +54,14 @@ class Dropped:
     partner_split: Split | None
     distance: float | None = None
 
+
+_DIRECT = (
+    Reason.IDENTICAL,
+    Reason.NEAR_IDENTICAL,
+    Reason.SAME_LESION,
+    Reason.SAME_PATIENT,
+    Reason.SYNTHESISED_FROM,
+)
 
 PRECEDENCE = {Split.TRAIN: 0, Split.VALIDATION: 1, Split.TEST: 2}
 """Of two connected images the one in the lower split is dropped."""
@@ -78,10 +91,11 @@ def image_links(
 
 
 def group_links(rows: Sequence[Row]) -> tuple[Link, ...]:
-    """The links between images of one lesion, and of one patient."""
+    """The links between images of one lesion, of one patient, and of synthetic images to their parents."""
     lesions = ((row.lesion, row.image_id) for row in rows if row.lesion is not None)
     patients = ((row.patient, row.image_id) for row in rows if row.patient is not None)
-    return (*_stars(lesions, Reason.SAME_LESION), *_stars(patients, Reason.SAME_PATIENT))
+    groups = (*_stars(lesions, Reason.SAME_LESION), *_stars(patients, Reason.SAME_PATIENT))
+    return (*groups, *_descent(rows))
 
 
 def components(ids: Sequence[str], links: Iterable[Link]) -> NDArray[np.int64]:
@@ -107,7 +121,7 @@ def leak_drops(rows: Sequence[Row], links: Sequence[Link]) -> tuple[Dropped, ...
     every = (*links, *group_links(rows))
     distance = {(link.first, link.second): link.distance for link in every if link.distance is not None}
     dropped: dict[str, Dropped] = {}
-    for reason in (Reason.IDENTICAL, Reason.NEAR_IDENTICAL, Reason.SAME_LESION, Reason.SAME_PATIENT):
+    for reason in _DIRECT:
         for row, partner in _below(rows, [link for link in every if link.reason is reason]):
             dropped.setdefault(row.image_id, _dropped(row, partner, reason, distance))
     for row, partner in _below(rows, every):
@@ -121,6 +135,14 @@ def _stars(items: Iterable[tuple[str, str]], reason: Reason) -> Iterator[Link]:
     for key, image_id in sorted(items):
         if first.setdefault(key, image_id) != image_id:
             yield Link(first=first[key], second=image_id, reason=reason)
+
+
+def _descent(rows: Sequence[Row]) -> Iterator[Link]:
+    present = {row.image_id for row in rows}
+    for row in rows:
+        if row.parent is not None and row.parent in present:
+            first, second = sorted((row.image_id, row.parent))
+            yield Link(first=first, second=second, reason=Reason.SYNTHESISED_FROM)
 
 
 def _below(rows: Sequence[Row], links: Sequence[Link]) -> Iterator[tuple[Row, Row]]:

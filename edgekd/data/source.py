@@ -17,8 +17,11 @@ from edgekd.data.isic2017 import Isic2017Source
 from edgekd.data.isic2018 import Isic2018Source
 from edgekd.data.isic2019 import Isic2019Source
 from edgekd.data.isic2020 import Isic2020Source
+from edgekd.data.leaks import Dropped
+from edgekd.data.synthesised import SynthesisedSource
 from edgekd.data.synthetic import SyntheticSource
 from edgekd.data.table import Row
+from edgekd.data.tfrecord.source import TfRecordSource
 
 
 class DataSource(Protocol):
@@ -34,6 +37,14 @@ class DataSource(Protocol):
 
         Raises:
             DataError: something is missing, unknown or said twice; the file and line are named.
+        """
+        ...
+
+    def left_out(self) -> tuple[Dropped, ...]:
+        """The images the source knows of and `rows` leaves out, and why; most sources leave out none.
+
+        Raises:
+            DataError: as `rows`.
         """
         ...
 
@@ -59,6 +70,8 @@ _READERS: dict[SourceKind, Callable[[SourceConfig, tuple[str, ...], int], DataSo
     SourceKind.HAM10000: lambda config, malignant, _: Ham10000Source(config, malignant=malignant),
     SourceKind.FOLDERS: lambda config, malignant, _: FolderSource(config, malignant=malignant),
     SourceKind.CSV: lambda config, malignant, _: CsvSource(config, malignant=malignant),
+    SourceKind.SYNTHESISED: lambda config, malignant, _: SynthesisedSource(config, malignant=malignant),
+    SourceKind.TFRECORD: lambda config, malignant, _: TfRecordSource(config, malignant=malignant),
     SourceKind.SYNTHETIC: lambda config, malignant, seed: SyntheticSource(
         config, malignant=malignant, seed=seed
     ),

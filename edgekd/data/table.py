@@ -44,8 +44,12 @@ class Row:
     """One labelled image.
 
     `image_id` is unique in a table; `path` is the file, with forward slashes, relative to the folder of its
-    `source`. `age` is in years. `patient` and `lesion` are ids that mean the same in every source. None:
-    unknown; `split` None: not divided yet.
+    `source`. `age` is in years. `patient` and `lesion` are ids that mean the same in every source. `parent`
+    is the image a synthetic one was made from, and None for a photograph: a row with a parent cannot be in
+    validation or test. None: unknown; `split` None: not divided yet.
+
+    Raises:
+        DataError: a row with a parent is in validation or test.
     """
 
     image_id: str
@@ -59,9 +63,18 @@ class Row:
     sex: str | None = None
     site: str | None = None
     source: str
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.parent is not None and self.split not in (None, Split.TRAIN):
+            raise DataError(
+                f"image {self.image_id} was made from {self.parent} and is in {self.split}: synthetic images "
+                "may be trained on, never measured on"
+            )
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+_PARENT = "parent"  # the one column that older tables lack
 
 
 def image_key(image_id: str) -> int:
@@ -79,12 +92,12 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_table(path: Path) -> tuple[Row, ...]:
-    """The rows `write_table` wrote to `path`.
+    """The rows `write_table` wrote to `path`; without a column `parent` all of them are photographs.
 
     Raises:
         DataError: missing, empty, other columns, or a cell that cannot be meant; file and line are named.
     """
-    records = read_records(path, COLUMNS)
+    records = read_records(path, [name for name in COLUMNS if name != _PARENT])
     rows = tuple(_row(record) for record in records)
     duplicates("image_id", ((record.where, row.image_id) for record, row in zip(records, rows, strict=True)))
     return rows
@@ -119,6 +132,7 @@ def _row(record: Record) -> Row:
         sex=cells["sex"] or None,
         site=cells["site"] or None,
         source=cells["source"],
+        parent=cells.get(_PARENT) or None,
     )
 
 
@@ -126,4 +140,6 @@ def _split(record: Record) -> Split | None:
     text = record.cells["split"]
     if text and text not in set(Split):
         raise DataError(f"{record.where}: split is {text!r}, expected {', '.join(Split)} or nothing")
+    if record.cells.get(_PARENT) and text not in ("", Split.TRAIN):
+        raise DataError(f"{record.where}: an image with a parent is in {text}, expected train or nothing")
     return Split(text) if text else None

@@ -28,22 +28,9 @@ from edgekd.data.split import assign_splits, split_record
 from edgekd.data.table import Row, Split
 from edgekd.errors import ImageError
 from edgekd.plain import from_plain, to_plain
+from skin_pictures import picture
 
 Image = NDArray[np.uint8]
-
-
-def picture(seed: int, px: int = 160) -> Image:
-    """Skin of its own texture with a dark patch of its own outline."""
-    rng = np.random.default_rng(seed)
-    field = sum(
-        cv2.resize(rng.normal(size=(cells, cells, 3)), (px, px), interpolation=cv2.INTER_CUBIC)
-        * 60
-        / cells**0.5
-        for cells in (3, 6, 12, 24)
-    )
-    y, x = np.mgrid[:px, :px] / px - 0.5
-    patch = 80 / (1 + np.exp(40 * (np.hypot(x, y) - 0.25)))
-    return np.clip(170 + field - patch[..., None], 0, 255).astype(np.uint8)
 
 
 def jpeg(image: Image) -> Image:

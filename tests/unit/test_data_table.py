@@ -31,6 +31,15 @@ ROWS = (
     Row(
         image_id="c", path="c.png", diagnosis="bkl", malignant=False, split=Split.TEST, age=0.5, source="two"
     ),
+    Row(
+        image_id="a+mel",
+        path="images/0.png",
+        diagnosis="mel",
+        malignant=True,
+        split=Split.TRAIN,
+        source="made",
+        parent="a",
+    ),
 )
 
 
@@ -53,13 +62,15 @@ def test_ages_are_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, ag
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,a.jpg,nv,2,,,,,,,s", r"line 2: malignant is '2', expected 0 or 1"),
-        ("a,a.jpg,nv,0,,,middle,,,,s", r"line 2: split is 'middle'"),
-        ("a,,nv,0,,,,,,,s", r"line 2: path is empty"),
-        ("a,a.jpg,nv,0,,,,121,,,s", r"line 2: age is '121'"),
-        ("a,a.jpg,nv,0,,,,nan,,,s", None),
-        ("a,a.jpg,nv", r"line 2: 3 cells, the header has 11"),
-        ("a,a,nv,0,,,,,,,s\na,b,nv,0,,,,,,,s", r"line 3: image_id 'a' was already used \(.*line 2\)"),
+        ("a,a.jpg,nv,2,,,,,,,s,", r"line 2: malignant is '2', expected 0 or 1"),
+        ("a,a.jpg,nv,0,,,middle,,,,s,", r"line 2: split is 'middle'"),
+        ("a,,nv,0,,,,,,,s,", r"line 2: path is empty"),
+        ("a,a.jpg,nv,0,,,,121,,,s,", r"line 2: age is '121'"),
+        ("a,a.jpg,nv,0,,,,nan,,,s,", None),
+        ("a,a.jpg,nv", r"line 2: 3 cells, the header has 12"),
+        ("a,a,nv,0,,,,,,,s,\na,b,nv,0,,,,,,,s,", r"line 3: image_id 'a' was already used \(.*line 2\)"),
+        ("a,a.jpg,mel,1,,,test,,,,s,b", r"line 2: an image with a parent is in test, expected train"),
+        ("a,a.jpg,mel,1,,,validation,,,,s,b", r"line 2: an image with a parent is in validation"),
         ("", "header and no rows"),
     ],
 )
@@ -71,6 +82,36 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str | None) -> 
         return
     with pytest.raises(DataError, match=message):
         read_table(path)
+
+
+IDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="\ufeff"), min_size=1)
+
+
+@given(parents=st.lists(st.one_of(st.none(), IDS), min_size=1, max_size=8))
+def test_the_mark_of_a_synthetic_image_is_never_lost(
+    tmp_path_factory: pytest.TempPathFactory, parents: list[str | None]
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "table.csv"
+    rows = [
+        Row(image_id=str(number), path="a", diagnosis="mel", malignant=True, source="s", parent=parent)
+        for number, parent in enumerate(parents)
+    ]
+    write_table(path, rows)
+    once = read_table(path)
+    write_table(path, once)
+    assert [row.parent for row in read_table(path)] == parents
+
+
+def test_a_table_from_before_there_were_synthetic_images_holds_photographs(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(",".join(name for name in COLUMNS if name != "parent") + "\na,a.jpg,nv,0,,,,,,,s\n")
+    assert [row.parent for row in read_table(path)] == [None]
+
+
+@pytest.mark.parametrize("split", [Split.VALIDATION, Split.TEST])
+def test_a_synthetic_image_cannot_be_measured_on(split: Split) -> None:
+    with pytest.raises(DataError, match=r"image b was made from a and is in .*: synthetic images"):
+        Row(image_id="b", path="b", diagnosis="mel", malignant=True, source="s", split=split, parent="a")
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
