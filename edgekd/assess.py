@@ -152,8 +152,8 @@ def check_card(runtime: Runtime, card: ModelCard) -> None:
     if (runtime.input_px, runtime.n_logits, runtime.n_features) != wanted:
         raise ModelError(
             f"the card says {card.input_px} px, {len(card.labels)} labels and {values} patient values, the "
-            f"model has {runtime.input_px} px, {runtime.n_logits} outputs and {runtime.n_features} patient values: "
-            "this is the card of another model"
+            f"model has {runtime.input_px} px, {runtime.n_logits} outputs and {runtime.n_features} patient "
+            "values: this is the card of another model"
         )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekd.errors import ModelError, UsageError
+from edgekd.patient_input import PatientInput
 from edgekd.plain import from_plain, to_plain
 
 SCHEMA = "edgekd.card/1"
 METADATA_NAME = "edgekd.card"
 SCORE_RULE = "logsumexp(malignant logits) - logsumexp(benign logits)"
 PIXEL_RULE = "upright RGB, centre square, edgekd.resample/1 to input_px, uint8"
+NO_HAIR_REMOVAL = "none"
 INTENDED_USE = "Research on skin-lesion screening on phones; a research tool, not a medical device."
 
 
@@ -36,6 +38,12 @@ class ModelCard:
     `labels` name the logits in order; `malignant` lists those counted as malignant. The input is uint8 RGB
     `[1, input_px, input_px, 3]`. `temperature` divides the score before the sigmoid (1: not calibrated).
     `operating_point` is null until the file was verified. `provenance` holds digests and versions.
+
+    `hair_removal` is what must be done to the upright picture before the crop, as `pixel_rule` says too:
+    a value of `HairRemoval`. An application that cannot do it must refuse the model, for the network never
+    saw a picture with hairs. "none" too where hairs were taken out of training views only.
+
+    `patient` says how the second input is made of what is known of the person; null: there is none.
     """
 
     schema: str = SCHEMA
@@ -45,6 +53,8 @@ class ModelCard:
     labels: tuple[str, ...]
     malignant: tuple[str, ...]
     pixel_rule: str = PIXEL_RULE
+    hair_removal: str = NO_HAIR_REMOVAL
+    patient: PatientInput | None = None
     score_rule: str = SCORE_RULE
     operating_point: OperatingPoint | None = None
     temperature: float = 1.0
@@ -59,6 +69,11 @@ class ModelCard:
         unknown = [name for name in self.malignant if name not in self.labels]
         if unknown or not self.labels:
             raise UsageError(f"card: malignant {unknown} not among the labels {list(self.labels)}")
+        if self.hair_removal != NO_HAIR_REMOVAL and self.hair_removal not in self.pixel_rule:
+            raise UsageError(
+                f"card: hair_removal is {self.hair_removal!r} and pixel_rule says nothing of it: "
+                f"{self.pixel_rule!r}"
+            )
 
     def to_json(self) -> str:
         """The card as indented JSON with a final newline; the same card gives the same text."""
@@ -76,6 +91,13 @@ class ModelCard:
         except ValueError as error:
             raise UsageError(f"card: not JSON ({error})") from error
         return from_plain(ModelCard, plain, "card")
+
+
+def pixel_rule(hair_removal: str) -> str:
+    """How the pixels of the network are made from a picture; `hair_removal` as in the card."""
+    if hair_removal == NO_HAIR_REMOVAL:
+        return PIXEL_RULE
+    return PIXEL_RULE.replace("upright RGB", f"upright RGB, edgekd.hair/1 {hair_removal}")
 
 
 def read_card(path: Path) -> ModelCard:

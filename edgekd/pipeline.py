@@ -29,12 +29,8 @@ class Station(enum.StrEnum):
 
 
 # Raised by hand when the code of a station changes the bytes it makes.
-_VERSIONS: Mapping[Station, int] = {
-    **dict.fromkeys(Station, 1),
-    Station.DATA: 2,
-    Station.EXPORT: 4,
-    Station.VERIFY: 4,
-}
+_CHANGED = {Station.DATA: 2, Station.DISTILL: 2, Station.EXPORT: 4, Station.VERIFY: 4}
+_VERSIONS: Mapping[Station, int] = {**dict.fromkeys(Station, 1), **_CHANGED}
 
 _NEEDS: Mapping[Station, tuple[Station, ...]] = {
     Station.DATA: (),

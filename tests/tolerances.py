@@ -33,6 +33,17 @@ PEARSON_FLOAT32 = 1e-4
 # training: an average of twenty float32 numbers of order one, each step rounded to 2⁻²⁴.
 AVERAGE_FLOAT32 = 2e-6
 
+# training: weights of order one after twenty steps of an optimizer in float32: a rounding to 2⁻²⁴ per step,
+# and moves of up to 0.1 that are right to eight roundings.
+TWENTY_STEPS = 20 * (2**-24 + 0.1 * 8 * 2**-24) * 2
+
+# training: the same batches as sums over two processes. Adadelta at learning rate 1 hands a change of the
+# gradient on to the weight at most as it is (√(E[Δ²] + ε) / √ε: 1 at the first step, below 2 for a dozen).
+# Gradients below 1 are sums of at most 8 · 30² products, rounded in another order: √7200 · 2⁻²⁴ = 5e-6 each;
+# twelve of them of random sign make √12 · 2 · 5e-6. A worker that takes another's rows moves weights by
+# Adadelta's own steps, √ε / √0.05 = 1.4e-3 each.
+SPREAD_WEIGHTS = 4e-5
+
 # runtimes: kernels that sum the same float32 products in another order. A logit is a sum of some hundred
 # products behind four layers of such sums: 4 · √500 · 2⁻²⁴ ≈ 5e-6 of the range of the outputs; with room for
 # one unlucky image, a tenth of a step of an 8-bit output at most.
@@ -91,3 +102,14 @@ INT8_KERNELS_MAX_STEPS = 2
 # of random sign mostly cancel in sums of hundreds, as those of rounded weights do: less than one step of 255
 # in the output on average.
 DYNAMIC_KERNELS_MEAN_STEPS = 1.0
+
+# imaging: an affine warp against OpenCV's exact linear resize. The warp knows positions to 1/32 of a pixel,
+# hence to half of that, and rounds: on a picture whose neighbours differ by at most 20 levels in either
+# direction, 2 · 20 / 64 and two roundings of ½.
+WARP_ROUNDING = 2
+# imaging: coordinates read off a picture that rises by one level a pixel, each rounded to ½ and 1/64 of a
+# pixel; a straight line fitted to at least 500 of them over 20 pixels is off by far less than 0.02.
+WARP_POSITION = 0.02
+
+# report: coordinates in float32, sums of 20 products of float32 features up to 45: 20 · 45 · 2⁻²⁴.
+PROJECTION_FLOAT32 = 6e-5

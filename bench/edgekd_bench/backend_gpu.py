@@ -97,8 +97,8 @@ def open_gpu(path: Path, threads: int) -> Loaded:
         found = _understood(said(), nodes)
     engine = litert_engine(KERNELS, threads, f"gpu: {found.adapter}")
 
-    def compute(image: NDArray[Any]) -> NDArray[Any]:
-        model.feed([image])
+    def compute(stored: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        model.feed(list(stored))
         return model.run()[0]
 
     return Loaded(

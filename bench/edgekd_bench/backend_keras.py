@@ -36,14 +36,16 @@ def open_keras(path: Path, threads: int) -> Loaded:
     model = load_keras(path)
     runtime = KerasRuntime(model)
     shape = (1, runtime.input_px, runtime.input_px, 3)
-    traced = tensorflow.function(lambda images: model(images, training=False))
+    traced = tensorflow.function(lambda fed: model(fed, training=False))
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, shape).astype(np.float32)
-    images = tensorflow.constant(pixels)
-    traced.get_concrete_function(images)
+    known = [np.zeros((1, runtime.n_features), np.float32)] if runtime.n_features else []
+    tensors = [tensorflow.constant(values) for values in (pixels, *known)]
+    fed = tensors if known else tensors[0]
+    traced.get_concrete_function(fed)
     return Loaded(
         engine=runtime.engine,
-        input=(TensorFacts(shape=shape, dtype="float32"),),
-        run=lambda: traced(images).numpy(),
+        input=tuple(TensorFacts(shape=tuple(one.shape), dtype="float32") for one in tensors),
+        run=lambda: traced(fed).numpy(),
         delegation=lambda: None,
         runtime=lambda: runtime,
         init_ms=(time.perf_counter() - began) * 1000,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.errors import ModelError
+from edgekd.runtimes.base import beside
 from edgekd.runtimes.tflite_runtime import TfliteRuntime
 from edgekd_bench.loaded import Loaded
 from edgekd_bench.round import TensorFacts
@@ -27,10 +28,10 @@ def open_tflite_runtime(path: Path, threads: int, environment: str = ENVIRONMENT
     """
     runtime = TfliteRuntime(path, environment, threads=threads, input_range=(-1.0, 1.0))
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, runtime.input.shape, np.uint8)
-    runtime.logits(pixels)
+    runtime.logits(pixels, *beside(np.zeros((1, runtime.n_features), np.float32)))
     return Loaded(
         engine=runtime.engine,
-        input=(TensorFacts(shape=runtime.input.shape, dtype=runtime.input.dtype),),
+        input=tuple(TensorFacts(shape=port.shape, dtype=port.dtype) for port in runtime.inputs),
         run=lambda: runtime.time_runs(1),
         delegation=lambda: None,
         runtime=lambda: _predicting(runtime, path),

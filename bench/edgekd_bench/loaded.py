@@ -13,8 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import ModelError
-from edgekd.runtimes.base import Engine, Runtime, check_images
-from edgekd.runtimes.litert import Port
+from edgekd.runtimes.base import (
+    Engine,
+    Features,
+    Runtime,
+    check_features,
+    check_images,
+    to_patient_input,
+)
+from edgekd.runtimes.litert import Port, image_and_patient
 from edgekd.runtimes.tflite_runtime import to_input
 from edgekd_bench.memory import Steps
 from edgekd_bench.round import Delegation, MemorySteps, TensorFacts
@@ -85,7 +92,8 @@ class Loaded:
 class PortRuntime:
     """The logits of a network with one 8-bit image input and one output vector, through any `compute`.
 
-    `compute` takes the image as the input stores it, [1, px, px, 3], and gives the output as it is stored.
+    A second input may take patient values. `compute` takes the inputs as they are stored, in the order of the
+    ports (the image [1, px, px, 3], the patient vector [1, f]), and gives the output as it is stored.
     """
 
     def __init__(
@@ -93,16 +101,17 @@ class PortRuntime:
         path: Path,
         engine: Engine,
         ports: tuple[Sequence[Port], Sequence[Port]],
-        compute: Callable[[NDArray[Any]], NDArray[Any]],
+        compute: Callable[[Sequence[NDArray[Any]]], NDArray[Any]],
     ) -> None:
         """
         Raises:
             ModelError: it does not take one 8-bit image, or does not answer one vector.
         """
         inputs, outputs = ports
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(outputs) != 1:
             raise ModelError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
-        self._image, self._vector = inputs[0], outputs[0]
+        self._image, self._patient = image_and_patient(path, inputs)
+        self._inputs, self._vector = tuple(inputs), outputs[0]
         shape, dtype = self._image.shape, self._image.dtype
         square = len(shape) == 4 and shape[1] == shape[2] and shape[::3] == (1, 3)
         if not square or dtype not in (np.uint8, np.int8):
@@ -129,13 +138,22 @@ class PortRuntime:
         """The number of outputs."""
         return self._vector.shape[-1]
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3], one image at a time."""
+    @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a network of pictures alone."""
+        return self._patient.shape[-1] if self._patient else 0
+
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and `features`, one at a time."""
         check_images(images, self.input_px)
-        stored = to_input(images, self._image.dtype.name, (0.0, 255.0))
+        known = check_features(features, len(images), self.n_features)
+        stored = {self._image.index: to_input(images, self._image.dtype.name, (0.0, 255.0))}
+        if self._patient:
+            stored[self._patient.index] = to_patient_input(known, self._patient.dtype)
         answers = np.empty((len(images), self.n_logits), np.float32)
-        for number, image in enumerate(stored):
-            answers[number] = self._compute(image[np.newaxis]).reshape(-1)
+        for number in range(len(images)):
+            fed = [stored[port.index][number : number + 1] for port in self._inputs]
+            answers[number] = self._compute(fed).reshape(-1)
         if self._vector.scale == 0:
             return answers
         return np.asarray((answers - self._vector.zero_point) * np.float32(self._vector.scale))
@@ -167,10 +185,11 @@ def _content(port: Port, generator: np.random.Generator) -> NDArray[Any]:
 
 
 def interpreted(interpreter: Any, inputs: Sequence[Port], outputs: Sequence[Port]) -> Callable[[Any], Any]:
-    """A function from the stored input to the stored output of an interpreter with one of each."""
+    """A function from the stored inputs, in their order, to the stored output of an interpreter."""
 
-    def compute(image: NDArray[Any]) -> Any:
-        interpreter.set_tensor(inputs[0].index, image)
+    def compute(stored: Sequence[NDArray[Any]]) -> Any:
+        for port, content in zip(inputs, stored, strict=True):
+            interpreter.set_tensor(port.index, content)
         interpreter.invoke()
         return interpreter.get_tensor(outputs[0].index)
 

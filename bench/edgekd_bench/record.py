@@ -135,6 +135,11 @@ class BenchRecord:
     phone (`adb:SERIAL`) `device` is the phone, and `tool_ms` stands in place of `latency_ms`. `sustained` is
     null unless a sustained load was asked for, `against_reference` unless this file was evaluated on the
     backend `cpu` in the same command, too.
+
+    `driver_share` proves that a software GPU worked: the share of the processor time in the timed runs that
+    went to threads its driver started, the smallest of the rounds. Of hardware it is what the driver costs:
+    there the adapter in `actual_accelerator` is the proof. Null on other backends, and where the system does
+    not tell.
     """
 
     schema: str = SCHEMA
@@ -156,6 +161,7 @@ class BenchRecord:
     peak_memory_bytes: int | None = None
     memory: MemorySteps | None = None
     energy_per_run_mj: float | None = None
+    driver_share: float | None = None
     timer_precision_ms: float | None = None
     partitions: int | None = None
     delegation: Delegation | None = None

@@ -161,6 +161,8 @@ class Round:
 
     `first_ms` is null where loading ran the model already, `delegation` where the engine does not tell.
     `energy_mj` is what the processor used in the timed runs together, null where it does not tell.
+    `driver_share` is the share of the processor time in them that went to threads of a GPU driver, null
+    on other backends and where the system does not tell.
     """
 
     engine: Engine
@@ -176,6 +178,7 @@ class Round:
     versions: dict[str, str] = field(default_factory=dict)
     memory: MemorySteps | None = None
     energy_mj: float | None = None
+    driver_share: float | None = None
     sustained: tuple[Window, ...] = ()
 
 

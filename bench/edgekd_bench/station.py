@@ -197,7 +197,13 @@ def record_of(job: Job, found: Outcome, device: Device, began: str) -> BenchReco
     )
     if not rounds:
         return record
-    seen = replace(record, engine=rounds[0].engine, **_graph(rounds[0], kind_of(job.backend)))
+    shares = [part.driver_share for part in rounds if part.driver_share is not None]
+    seen = replace(
+        record,
+        engine=rounds[0].engine,
+        driver_share=min(shares, default=None),
+        **_graph(rounds[0], kind_of(job.backend)),
+    )
     return seen if software is not None else _measured(seen, job, found, device)
 
 

@@ -32,7 +32,8 @@ CALIBRATION = "calibration.json"
 class CalibrationRecord:
     """Which images a file was calibrated on (schema edgekd.calibration/1).
 
-    `sha256` over the pixels in the order of `image_ids`, uint8 RGB at `input_px`; `counts` by class.
+    `sha256` over the pixels in the order of `image_ids`, uint8 RGB at `input_px`; `patient_sha256` over their
+    patient vectors (float32 [n, f]; empty: the network takes none); `counts` by class.
     `disjoint_from` gives the number of validation and test images none of these is among; that nothing else
     connects the splits (patient, lesion, near-identical picture) is proved in the run's data/split.json.
     """
@@ -44,6 +45,7 @@ class CalibrationRecord:
     counts: Mapping[str, int]
     input_px: int
     sha256: str
+    patient_sha256: str = ""
     image_ids: tuple[str, ...]
     disjoint_from: Mapping[str, int]
 
@@ -54,9 +56,13 @@ class CalibrationRecord:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """The chosen `images` (uint8 RGB [n, px, px, 3]) and what is recorded of them."""
+    """The chosen `images` (uint8 RGB [n, px, px, 3]) and what is recorded of them.
+
+    `features` are their patient vectors, float32 [n, f]; f = 0 without patient data.
+    """
 
     images: NDArray[np.uint8]
+    features: NDArray[np.float32]
     record: CalibrationRecord
 
 
@@ -68,7 +74,7 @@ def choose_calibration(dataset: Dataset, *, count: int, seed: int) -> Calibratio
     """
     train = dataset.train
     numbers = _stratified(train.labels, count, seed)
-    images = _pixels(train, numbers, dataset.input_px)
+    images, features = _pixels(train, numbers, dataset.input_px), train.features[numbers]
     rows = [train.rows[number] for number in numbers]
     record = CalibrationRecord(
         seed=seed,
@@ -77,11 +83,12 @@ def choose_calibration(dataset: Dataset, *, count: int, seed: int) -> Calibratio
         counts=dict(sorted(Counter(row.diagnosis for row in rows).items())),
         input_px=dataset.input_px,
         sha256=hashlib.sha256(images.data).hexdigest(),
+        patient_sha256=hashlib.sha256(features.tobytes()).hexdigest() if dataset.features else "",
         image_ids=tuple(row.image_id for row in rows),
         disjoint_from={str(part.split): len(part) for part in (dataset.validation, dataset.test)},
     )
     check_disjoint(record, dataset)
-    return Calibration(images=images, record=record)
+    return Calibration(images=images, features=features, record=record)
 
 
 def choose_files(root: Path, *, count: int, seed: int) -> tuple[Path, ...]:

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.data.patient import to_features
 from edgekd.errors import ModelError
 from edgekd.plain import file_digest, read_json
-from edgekd.runtimes.base import Engine
+from edgekd.runtimes.base import Engine, beside
 from edgekd.runtimes.litert import LitertRuntime
 from edgekd.runtimes.probe import probe
 from edgekd.runtimes.tflite_runtime import TfliteRuntime
@@ -208,11 +209,12 @@ def prove_loading(
         "here": here.engine,
         "images": len(images),
     }
-    expected = _finite(path, here.logits(images))
+    known = beside(_patients(len(images), here.n_features))
+    expected = _finite(path, here.logits(images, *known))
     there: TfliteRuntime | None = None
     try:
         there = TfliteRuntime(path, runtime.value, input_range=input_range)
-        facts |= agreement(_finite(path, there.logits(images)), expected, here.output_step)
+        facts |= agreement(_finite(path, there.logits(images, *known)), expected, here.output_step)
         facts |= {
             "engine": there.engine,
             "init_ms": there.init_ms,
@@ -225,6 +227,12 @@ def prove_loading(
         if there is not None:
             there.close()
     return LoadRecord(**facts, loaded=True)
+
+
+def _patients(count: int, columns: int) -> NDArray[np.float32]:
+    """Patient vectors [count, columns] for a network that takes them, as different as they can be."""
+    random = np.random.Generator(np.random.PCG64(0))
+    return to_features(random.integers(0, 256, (count, columns), np.uint8))
 
 
 def _finite(path: Path, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

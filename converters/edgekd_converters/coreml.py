@@ -1,7 +1,8 @@
 """`convert_coreml`: a Keras model as an ML Program (.mlpackage). The only converter that knows coremltools.
 
 A package takes one RGB image [px, px] and answers with raw logits [1, k]: pixels come as bytes from 0 to
-255 and the model's own scaling stays in the graph. It runs from iOS 16 and macOS 13 on.
+255 and the model's own scaling stays in the graph. A patient vector, where the model takes one, is a float32
+array [1, f]. It runs from iOS 16 and macOS 13 on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from edgekd import lazy
 from edgekd.config import Precision
 from edgekd.errors import ModelError, UsageError
 from edgekd.models.catalogue import leaves
+from edgekd.patient_input import TENSOR
 from edgekd.plain import file_digest, write_json
 from edgekd.runtimes.keras import image_sides
 from edgekd.runtimes.mil.package import DATA, MANIFEST
@@ -84,18 +86,21 @@ def _check_finite(model: Any) -> None:
 
 
 def _freeze(model: Any) -> Any:
-    """`model` as a concrete function without variables, for one image."""
+    """`model` as a concrete function without variables, for one image (and patient vector)."""
     tf = lazy.tensorflow()
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    def logits(image: Any) -> Any:
-        return model(image, training=False)
+    def logits(*inputs: Any) -> Any:
+        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
 
-    image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
+    specs = [
+        tf.TensorSpec([1, *tensor.shape[1:]], tf.float32, name=name)
+        for tensor, name in zip(model.inputs, (INPUT, TENSOR), strict=False)
+    ]
     with _plain_groups(model):
-        return convert_variables_to_constants_v2(tf.function(logits).get_concrete_function(image))
+        return convert_variables_to_constants_v2(tf.function(logits).get_concrete_function(*specs))
 
 
 @contextlib.contextmanager
@@ -135,13 +140,22 @@ def _convert(coremltools: Any, function: Any, *, half: bool) -> Any:
                 scale=1.0,
                 bias=[0.0, 0.0, 0.0],
                 color_layout=coremltools.colorlayout.RGB,
-            )
+            ),
+            *_patient(coremltools, function),
         ],
         outputs=[coremltools.TensorType(name=function.outputs[0].op.name, dtype=np.float32)],
         compute_precision=kinds.FLOAT16 if half else kinds.FLOAT32,
         minimum_deployment_target=coremltools.target.iOS16,
         skip_model_load=True,
     )
+
+
+def _patient(coremltools: Any, function: Any) -> list[Any]:
+    """The type of the patient vector, where there is one."""
+    return [
+        coremltools.TensorType(name=TENSOR, shape=tuple(tensor.shape), dtype=np.float32)
+        for tensor in function.inputs[1:]
+    ]
 
 
 def _fp32(coremltools: Any, function: Any) -> Any:

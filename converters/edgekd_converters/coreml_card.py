@@ -21,7 +21,7 @@ from edgekd.runtimes.mil.wire import Budget, Message, encode, replace
 PREVIEW_TYPE, IMAGE_CLASSIFIER = "com.apple.coreml.model.preview.type", "imageClassifier"
 
 _DESCRIPTION, _INPUTS, _OUTPUTS, _METADATA = 2, 1, 10, 100
-_FEATURE_DESCRIPTION, _USER_DEFINED = 2, 100
+_FEATURE_NAME, _FEATURE_DESCRIPTION, _USER_DEFINED = 1, 2, 100
 _LICENSE = "Not stated; the licences of the training images apply."
 
 
@@ -72,9 +72,12 @@ def _described(description: bytes, specification: Specification, card: ModelCard
     """The serialized message ModelDescription with what `card` says."""
     labels = ", ".join(card.labels)
     pixels = f"RGB, {card.input_px} × {card.input_px}, bytes from 0 to 255: {card.pixel_rule}"
-    for field, text in ((_INPUTS, pixels), (_OUTPUTS, f"Raw logits of {labels}, in this order")):
-        features = Message(description, Budget()).blobs(field)
-        told = [replace(bytes(feature), _FEATURE_DESCRIPTION, [text]) for feature in features]
+    outputs = f"Raw logits of {labels}, in this order"
+    for field, text in ((_INPUTS, pixels), (_OUTPUTS, outputs)):
+        features = [bytes(feature) for feature in Message(description, Budget()).blobs(field)]
+        told = [
+            replace(feature, _FEATURE_DESCRIPTION, [_patient(card, feature) or text]) for feature in features
+        ]
         description = replace(description, field, told)
     entries = specification.user_defined | _entries(specification, card)
     standard = {
@@ -93,6 +96,15 @@ def _described(description: bytes, specification: Specification, card: ModelCard
         ]
     )
     return replace(description, _METADATA, [metadata])
+
+
+def _patient(card: ModelCard, feature: bytes) -> str:
+    """What is said of a feature that is the card's patient vector; nothing of any other."""
+    patient = card.patient
+    if patient is None or Message(feature, Budget()).text(_FEATURE_NAME) != patient.tensor:
+        return ""
+    values = f"float32 [1, {len(patient.names)}], 0 to 1: {', '.join(patient.names)}"
+    return f"{values}. {patient.rule}. {patient.missing}."
 
 
 def _entries(specification: Specification, card: ModelCard) -> dict[str, str]:

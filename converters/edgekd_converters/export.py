@@ -17,7 +17,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from edgekd.card import ModelCard
+from edgekd.card import ModelCard, pixel_rule
 from edgekd.config import ExportConfig, Precision, VerifyConfig
 from edgekd.console import duration, log
 from edgekd.data.dataset import Dataset, open_dataset
@@ -56,11 +56,17 @@ def export(
     of its own.
 
     Raises:
-        UsageError: int8 is asked for without a quantization-aware model, or int8-mixed without its parts.
+        UsageError: int8 is asked for without a quantization-aware model, or int8-mixed without its parts or
+            with patient data.
         ModelError: a model is missing, its weights are not finite, or it cannot be converted.
     """
     dataset = open_dataset(dataset_folder)
     order = _order(config.precisions)
+    if dataset.features and any(ROUTES[precision].joined for precision in order):
+        raise UsageError(
+            f"{Precision.INT8_MIXED} is not made for a network that takes patient data: leave it out of "
+            "export.precisions"
+        )
     sources = {precision: model_file(student, qat, precision) for precision in order}
     calibration = None
     if any(ROUTES[precision].calibrated for precision in sources):
@@ -141,11 +147,13 @@ def export_file(
             f"{model}: run edgekd qat first, or export {Precision.INT8_PTQ} with calibration images"
         )
     images = calibration.images if calibration else None
+    features = calibration.features if calibration and calibration.record.patient_sha256 else None
     conversion = run_worker(
         model,
         precision,
         output,
         calibration=images,
+        features=features,
         calibration_files=calibration_files,
         scaling=scaling,
         trusted=trusted,
@@ -228,6 +236,9 @@ def _card(name: str, precision: Precision, dataset: Dataset, conversion: Convers
         input_px=dataset.input_px,
         labels=dataset.classes,
         malignant=dataset.malignant,
+        pixel_rule=pixel_rule(dataset.hair),
+        hair_removal=dataset.hair.value,
+        patient=dataset.patient,
         limits=(
             f"Trained on dermoscopy images of {sources}; other cameras, lighting, skin types and diagnoses "
             "were not tested.",

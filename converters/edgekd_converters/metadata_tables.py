@@ -93,7 +93,7 @@ def _limit(length: int, most: int) -> int:
 
 def _write_table(builder: Builder, fields: Fields) -> int:
     places = {n: _write(builder, value) for n, value in fields.items() if not isinstance(value, int)}
-    builder.StartObject(max(fields) + 1)
+    builder.StartObject(max(fields, default=-1) + 1)
     for number, value in fields.items():
         if isinstance(value, int):
             builder.PrependInt8Slot(number, value, 0)

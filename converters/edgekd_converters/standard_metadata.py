@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flatbuffers.table import Table
 
 from edgekd.card import ModelCard
 from edgekd.errors import ModelError, UsageError
+from edgekd.patient_input import PatientInput
 from edgekd_converters.metadata_front import (
     DAMAGED,
     embed_entry,
@@ -41,7 +43,7 @@ LICENCE = "none stated by the author; the terms of the training data apply"
 
 _PARSER = "1.0.0"
 _QUARTER = 0.25
-_RGB, _AXIS_LABELS, _IMAGE, _NORMALIZATION = 1, 2, 2, 1  # enumerators of the schema
+_RGB, _AXIS_LABELS, _FEATURE, _IMAGE, _NORMALIZATION = 1, 2, 1, 2, 1  # enumerators of the schema
 _KINDS = {0: "none", 1: "feature", 2: "image", 3: "bounding_box", 4: "audio"}
 _MAX_LABEL_BYTES = 1 << 20
 _LEAST_SCALE = 1e-9
@@ -98,15 +100,18 @@ def embed_standard_metadata(
 
     Raises:
         UsageError: a label cannot stand in a label file.
-        ModelError: `model` is not a .tflite file or not of `card` (uint8 RGB input of its size, one output
-            value for each label), or holds standard metadata or an archive of another writer.
+        ModelError: `model` is not a .tflite file or not of `card` (uint8 RGB input of its size, one of its
+            patient values if it has any, one output value for each label), or holds standard metadata or an
+            archive of another writer.
     """
     model = strip_standard_metadata(model)
-    scale, zero_point = _check_ports(model, card)
+    scale, zero_point, place = _check_ports(model, card)
     if find_zip(model) is not None:
         raise ModelError("an archive is appended already, not by edgekd: convert the model again")
     texts = (description or _describe(card), author, licence)
-    fields = _fields(card, _image(card, scale, zero_point), texts)
+    inputs = [_patient(card.patient)] if card.patient else []
+    inputs.insert(place, _image(card, scale, zero_point))
+    fields = _fields(card, inputs, texts)
     labels = write_zip(LABEL_FILE, _label_file(card.labels), at=len(model))
     return embed_entry(model + labels, ENTRY, build(fields, IDENTIFIER))
 
@@ -162,14 +167,17 @@ def _describe(card: ModelCard) -> str:
     return " ".join(facts)
 
 
-def _check_ports(model: bytes, card: ModelCard) -> tuple[float, int]:
-    """Scale and zero point of the input (scale 0: not quantized), once `card` is seen to be of `model`."""
+def _check_ports(model: bytes, card: ModelCard) -> tuple[float, int, int]:
+    """Scale, zero point (scale 0: not quantized) and number of the image input, when `card` is of `model`."""
     wanted = [1, card.input_px, card.input_px, 3]
     try:
         graph = open_model(model).Subgraphs(0)
-        image, logits = graph.Tensors(graph.Inputs(0)), graph.Tensors(graph.Outputs(0))
+        inputs = [graph.Tensors(graph.Inputs(n)) for n in range(max(1, min(graph.InputsLength(), 2)))]
+        place = next((n for n, one in enumerate(inputs) if one.ShapeLength() == len(wanted)), 0)
+        image, logits = inputs[place], graph.Tensors(graph.Outputs(0))
+        others = [(one.Type(), _shape(one)) for one in inputs if one is not image]
         ports = (graph.InputsLength(), graph.OutputsLength())
-        shape = [image.Shape(n) for n in range(min(image.ShapeLength(), len(wanted) + 1))]
+        shape = _shape(image)
         values = logits.Shape(logits.ShapeLength() - 1) if logits.ShapeLength() else 1
         quantization = image.Quantization()
         scaled = quantization is not None and quantization.ScaleLength() == 1
@@ -178,16 +186,22 @@ def _check_ports(model: bytes, card: ModelCard) -> tuple[float, int]:
         dtype = image.Type()
     except DAMAGED as error:
         raise ModelError("damaged .tflite file") from error
-    if ports != (1, 1) or dtype != _UINT8 or shape != wanted:
+    expected = [(_UINT8, [1, len(card.patient.columns)])] if card.patient else []
+    if ports != (1 + len(expected), 1) or dtype != _UINT8 or shape != wanted or others != expected:
         raise ModelError(
             f"input {shape} of tensor type {dtype}, {ports[0]} inputs and {ports[1]} outputs; the card says "
             f"one of each, the input uint8 (type {_UINT8}) {wanted}"
+            f"{f', and patient values beside it: uint8 {expected[0][1]}' if expected else ''}"
         )
     if scale != 0 and not (_LEAST_SCALE < scale < 1 / _LEAST_SCALE and 0 <= zero_point <= 255):
         raise ModelError(f"input of scale {scale} and zero point {zero_point}, which no byte fits")
     if values != len(card.labels):
         raise ModelError(f"{values} output values, the card has {len(card.labels)} labels")
-    return scale, zero_point
+    return scale, zero_point, place
+
+
+def _shape(tensor: Any) -> list[int]:
+    return [tensor.Shape(n) for n in range(min(tensor.ShapeLength(), 5))]
 
 
 def _label_file(labels: tuple[str, ...]) -> bytes:
@@ -197,14 +211,14 @@ def _label_file(labels: tuple[str, ...]) -> bytes:
     return "".join(f"{label}\n" for label in labels).encode()
 
 
-def _fields(card: ModelCard, image: Fields, texts: tuple[str, str, str]) -> Fields:
-    """The tables ModelMetadata and, inside, SubGraphMetadata with one input and one output."""
+def _fields(card: ModelCard, inputs: list[Fields], texts: tuple[str, str, str]) -> Fields:
+    """The tables ModelMetadata and, inside, SubGraphMetadata with the inputs and one output."""
     description, author, licence = texts
     return {
         0: card.name,
         1: description,
         2: card.provenance.get("weights_sha256", "")[:12] or "not stated",
-        3: [{0: card.name, 2: [image], 3: [_logits(card)]}],
+        3: [{0: card.name, 2: inputs, 3: [_logits(card)]}],
         4: author,
         5: licence,
         7: _PARSER,
@@ -219,6 +233,11 @@ def _image(card: ModelCard, scale: float, zero_point: int) -> Fields:
         3: {0: _IMAGE, 1: {0: _RGB}},  # Content
         4: [{0: _NORMALIZATION, 1: {0: (mean,), 1: (std,)}}],  # process units
     }
+
+
+def _patient(patient: PatientInput) -> Fields:
+    columns = ", ".join(patient.names)
+    return {0: patient.tensor, 1: f"{columns}. {patient.rule}. {patient.missing}.", 3: {0: _FEATURE, 1: {}}}
 
 
 def _logits(card: ModelCard) -> Fields:

@@ -45,6 +45,8 @@ def load_model(path: Path, scaling: Scaling, *, trusted: bool = False) -> Any:
         raise ModelError(f"{path}: no .keras or .h5 file and no SavedModel folder")
     inner = _LOADERS[kind](path, trusted)
     image_sides(inner)
+    if len(inner.inputs) != 1:
+        raise ModelError(f"{path}: a second input, and nothing says what belongs there; expected one image")
     inner._name = "core"
     return with_scaling(inner, scaling)
 

@@ -1,8 +1,9 @@
 """`convert`: a Keras model as the bytes of a .tflite file. The only file that knows TensorFlow's tf.lite.
 
-Every file has a fixed batch of 1 and takes raw uint8 RGB; a −1 batch would leave shape arithmetic in the
-graph and break it into pieces. Outputs are raw logits: an 8-bit softmax or sigmoid has a fixed step of
-1/256, too coarse for the small probabilities that matter here.
+Every file has a fixed batch of 1 and takes raw uint8 RGB, and where the model takes a patient vector, that as
+bytes too; a −1 batch would leave shape arithmetic in the graph and break it into pieces. Outputs are raw
+logits: an 8-bit softmax or sigmoid has a fixed step of 1/256, too coarse for the small probabilities that
+matter here.
 """
 
 from __future__ import annotations
@@ -16,29 +17,37 @@ from numpy.typing import NDArray
 
 from edgekd import lazy
 from edgekd.config import Precision
+from edgekd.data.patient import STEPS, to_bytes
 from edgekd.errors import ModelError, UsageError
 from edgekd.models.catalogue import core
+from edgekd.models.inputs import n_features
 from edgekd.models.quantize import without_dead_kernels
 from edgekd.models.scaling import BYTE_SPANS, scaling
+from edgekd.patient_input import TENSOR
 from edgekd_converters.artefacts import ROUTES
 
 tf = lazy.tensorflow()
 
 Images = NDArray[np.uint8]
+Features = NDArray[np.float32]
 
 _BYTES_IN = (Precision.INT8, Precision.INT8_PTQ)
 
 
-def convert(model: Any, precision: Precision, calibration: Images | None = None) -> bytes:
+def convert(
+    model: Any, precision: Precision, calibration: Images | None = None, features: Features | None = None
+) -> bytes:
     """The .tflite file of `model` in `precision`; the same model gives the same bytes.
 
     `model` takes raw 0..255 RGB; for int8 it is quantization-aware. In fp32, fp16, dynamic and int16x8 files
     the cast and the scaling are part of the graph and the output is float32. In int8 and int8-ptq files the
     uint8 input is quantized so that raw bytes fit it, and the uint8 output has its own scale. `calibration`
-    (uint8 RGB [n, px, px, 3]) is what the ranges of int8-ptq and int16x8 are read from.
+    (uint8 RGB [n, px, px, 3]) is what the ranges of int8-ptq and int16x8 are read from, with the patient
+    vectors `features` (float32 [n, f]) of the same rows where the model takes them. A patient value v from 0
+    to 1 is the byte 255 v in every file.
 
     Raises:
-        UsageError: calibration images are missing, or there is no such conversion.
+        UsageError: calibration images or their patient vectors are missing, or there is no such conversion.
         ModelError: a weight is not finite, or TensorFlow cannot convert the model.
     """
     if precision not in _SETTINGS:
@@ -53,7 +62,8 @@ def convert(model: Any, precision: Precision, calibration: Images | None = None)
         function, holder = _freeze(model, tf.uint8)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     if ROUTES[precision].calibrated:
-        converter.representative_dataset = _representative(calibration, span, precision)
+        known = _known_features(model, calibration, features, precision)
+        converter.representative_dataset = _representative(calibration, known, span, precision)
     _SETTINGS[precision](converter)
     try:
         with warnings.catch_warnings():
@@ -76,17 +86,52 @@ def _behind_scaling(model: Any) -> tuple[Any, tuple[float, float]]:
     return (core(model), span) if span else (model, (0.0, 255.0))
 
 
+def _known_features(
+    model: Any, calibration: Images | None, features: Features | None, precision: Precision
+) -> Features | None:
+    """The calibration's patient vectors; None for a model of pictures alone."""
+    wanted = n_features(model)
+    if wanted == 0:
+        return None
+    count = 0 if calibration is None else len(calibration)
+    if features is None or features.shape != (count, wanted):
+        raise UsageError(
+            f"{precision} needs the {wanted} patient values of each calibration image, got "
+            f"{None if features is None else list(features.shape)}"
+        )
+    return features
+
+
 def _representative(
-    calibration: Images | None, span: tuple[float, float] | None, precision: Precision
+    calibration: Images | None,
+    features: Features | None,
+    span: tuple[float, float] | None,
+    precision: Precision,
 ) -> Callable[[], Iterator[list[Any]]]:
     if calibration is None or not len(calibration):
         raise UsageError(f"{precision} needs calibration images, and none were given")
 
+    pairs = [(image, None) for image in calibration] if features is None else _pairs(calibration, features)
+
     def samples() -> Iterator[list[Any]]:
-        for image in calibration:
-            yield [image[np.newaxis] if span is None else _spread(image, span)]
+        for image, vector in pairs:
+            shown = image[np.newaxis] if span is None else _spread(image, span)
+            if vector is None:
+                yield [shown]
+            else:
+                yield [shown, to_bytes(vector[np.newaxis]) if span is None else vector[np.newaxis]]
 
     return samples
+
+
+def _pairs(calibration: Images, features: Features) -> list[tuple[Images, Any]]:
+    """Each picture with its patient vector, and two more for the ends of the patient input's range.
+
+    The two are of people an application may meet: one of whom nothing is known, one of whom one thing is.
+    """
+    ends = np.zeros((2, features.shape[1]), np.float32)
+    ends[1, 0] = 1
+    return [*zip(calibration, features, strict=True), (calibration[0], ends[0]), (calibration[0], ends[1])]
 
 
 def _spread(image: Images, span: tuple[float, float]) -> NDArray[np.float32]:
@@ -112,19 +157,22 @@ def _check_finite(model: Any) -> None:
 
 
 def _freeze(model: Any, dtype: Any) -> tuple[Any, Any]:
-    """`model` as a concrete function without variables, for one image of `dtype`."""
+    """`model` as a concrete function without variables, for one image (and patient vector) of `dtype`."""
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    _, height, width, channels = model.input_shape
-
-    def logits(image: Any) -> Any:
-        return model(tf.cast(image, tf.float32), training=False)
+    def logits(image: Any, *vectors: Any) -> Any:
+        known = vectors if dtype == tf.float32 else [tf.cast(v, tf.float32) * (1 / STEPS) for v in vectors]
+        pixels = tf.cast(image, tf.float32)
+        return model([pixels, *known] if known else pixels, training=False)
 
     holder = tf.function(logits)
-    image = tf.TensorSpec([1, height, width, channels], dtype, name="image")
-    return convert_variables_to_constants_v2(holder.get_concrete_function(image)), holder
+    specs = [
+        tf.TensorSpec([1, *tensor.shape[1:]], dtype, name=name)
+        for tensor, name in zip(model.inputs, ("image", TENSOR), strict=False)
+    ]
+    return convert_variables_to_constants_v2(holder.get_concrete_function(*specs)), holder
 
 
 def _plain(converter: Any) -> None:

@@ -15,7 +15,9 @@ from edgekd_converters.verdict_parity import ParityRecord
 
 
 def card_findings(card: ModelCard, dataset: Dataset) -> tuple[Finding, ...]:
-    """Whether the card names the outputs as the data set does."""
+    """Whether the card names the outputs, and makes the patient values, as the data set does."""
+    if card.patient != dataset.patient:
+        return (failed(Check.CARD, "the card makes patient values in another way than the data set does"),)
     if card.labels == dataset.classes and set(card.malignant) == set(dataset.malignant):
         return ()
     message = (

@@ -34,9 +34,9 @@ _STDERR_LINES = 3
 class Request:
     """What a worker is asked for: the Keras file `model` as the artefact `output`.
 
-    `calibration` is the .npy file of calibration images, or `calibration_files` are the images themselves,
-    prepared by the pixel rule; `scaling` what a network that was not built by
-    edgekd expects (null: it was); `trusted` lets such a file run code of its own.
+    `calibration` is the .npy file of calibration images and `features` that of their patient vectors, or
+    `calibration_files` are the images themselves, prepared by the pixel rule; `scaling` what a network that
+    was not built by edgekd expects (null: it was); `trusted` lets such a file run code of its own.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Request:
     output: str
     answer: str
     calibration: str | None = None
+    features: str | None = None
     calibration_files: tuple[str, ...] = ()
     scaling: Scaling | None = None
     trusted: bool = False
@@ -69,6 +70,7 @@ def run_worker(
     output: Path,
     *,
     calibration: NDArray[np.uint8] | None = None,
+    features: NDArray[np.float32] | None = None,
     calibration_files: Sequence[Path] = (),
     scaling: Scaling | None = None,
     trusted: bool = False,
@@ -84,15 +86,18 @@ def run_worker(
     """
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
-        images = Path(folder, "calibration.npy")
+        images, vectors = Path(folder, "calibration.npy"), Path(folder, "features.npy")
         if calibration is not None:
             np.save(images, calibration)
+        if features is not None:
+            np.save(vectors, features)
         asked = Request(
             model=str(model.resolve()),
             precision=precision,
             output=str(output.resolve()),
             answer=str(answer),
             calibration=None if calibration is None else str(images),
+            features=None if features is None else str(vectors),
             calibration_files=tuple(str(file.resolve()) for file in calibration_files),
             scaling=scaling,
             trusted=trusted,
@@ -157,8 +162,9 @@ def _convert(request: Request) -> Conversion:
 def _write_tflite(model: Any, request: Request) -> None:
     from edgekd_converters.tflite import convert
 
-    images = _calibration(request, model.input_shape[1])
-    Path(request.output).write_bytes(convert(model, request.precision, images))
+    images = _calibration(request, model.inputs[0].shape[1])
+    features = np.asarray(np.load(request.features)) if request.features else None
+    Path(request.output).write_bytes(convert(model, request.precision, images, features))
 
 
 def _calibration(request: Request, px: int) -> NDArray[np.uint8] | None:

@@ -11,16 +11,17 @@ import typer
 from edgekd import console, pipeline
 from edgekd.cli import tables
 from edgekd.cli.check import require_architecture
-from edgekd.cli.options import Before, Force, Json, Quiet, Settings, Verbose
+from edgekd.cli.options import Before, Force, Json, Quiet, Settings, StrategyName, Verbose, with_strategy
 from edgekd.config import IMAGENET, Experiment, ModelConfig
-from edgekd.experiments import load_experiment
+from edgekd.experiments import EXPERIMENTS, load_experiment
 from edgekd.locate import locate_data, locate_weights
 from edgekd.runs import Run
 from edgekd.settings import apply_settings
+from edgekd.training.workers import own_run
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help="quickstart or isic2017.", show_default=False)],
+    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.", show_default=False)],
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the experiment's data set.", show_default=False)
     ] = None,
@@ -38,6 +39,7 @@ def run(
     to: Annotated[str, typer.Option(help="Stop after this station.")] = "report",
     quick: Annotated[bool, typer.Option("--quick", help="A small trial of the same line.")] = False,
     settings: Settings = None,
+    strategy: StrategyName = "",
     force: Force = False,
     before: Before = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, make nothing.")] = False,
@@ -52,24 +54,27 @@ def run(
     console.configure(quiet=quiet, verbose=verbose)
     station = pipeline.parse_station(to)
     folder = Run(out or Path("runs") / experiment)
-    wanted = _resolve(folder, experiment, data_root, weights, quick, settings or [])
+    wanted = _resolve(folder, experiment, data_root, weights, quick, with_strategy(settings, strategy))
     require_architecture(wanted, before)
     if dry_run:
         tables.show_states(pipeline.find(folder, wanted), pipeline.upstream(wanted, station), as_json=as_json)
         return
-    with folder.locked():
-        records = pipeline.make(folder, wanted, station, force=force)
-    tables.show_result(folder, records, as_json=as_json)
+    with own_run(folder, wanted.strategy) as own:
+        records = pipeline.make(own, wanted, station, force=force)
+    tables.show_result(own, records, as_json=as_json)
     pipeline.require_passed(records)
 
 
 def _resolve(
     folder: Run, name: str, data_root: Path | None, weights: Path | None, quick: bool, settings: list[str]
 ) -> Experiment:
+    from edgekd.experiments.layout import with_first_source_of, with_layout_of
+
     experiment = load_experiment(name, quick=quick)
     if (folder.root / "experiment.json").is_file():
-        experiment = _with_known_places(experiment, pipeline.open_experiment(folder))
-    experiment = apply_settings(experiment, settings)
+        known = pipeline.open_experiment(folder)
+        experiment = _with_known_places(with_first_source_of(experiment, known), known)
+    experiment = with_layout_of(apply_settings(experiment, settings), data_root)
     return locate_weights(locate_data(experiment, data_root), weights)
 
 

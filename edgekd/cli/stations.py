@@ -8,11 +8,22 @@ from pathlib import Path
 from edgekd import console, pipeline
 from edgekd.cli import tables
 from edgekd.cli.check import require_architecture
-from edgekd.cli.options import Before, Force, Json, Quiet, RunFolder, Settings, Verbose
+from edgekd.cli.options import (
+    Before,
+    Force,
+    Json,
+    Quiet,
+    RunFolder,
+    Settings,
+    StrategyName,
+    Verbose,
+    with_strategy,
+)
 from edgekd.locate import locate_data, locate_weights
 from edgekd.pipeline import Station
 from edgekd.runs import require_run
 from edgekd.settings import apply_settings
+from edgekd.training.workers import own_run
 
 
 def make_station(
@@ -23,12 +34,12 @@ def make_station(
     `before` names the check that the student must pass beforehand; none when empty.
     """
     run = require_run(root)
-    with run.locked():
-        experiment = apply_settings(pipeline.open_experiment(run), settings)
-        experiment = locate_weights(locate_data(experiment, None), None)
-        require_architecture(experiment, before)
-        records = pipeline.make(run, experiment, station, force=force)
-    tables.show_result(run, records, as_json=as_json)
+    experiment = apply_settings(pipeline.open_experiment(run), settings)
+    experiment = locate_weights(locate_data(experiment, None), None)
+    require_architecture(experiment, before)
+    with own_run(run, experiment.strategy) as own:
+        records = pipeline.make(own, experiment, station, force=force)
+    tables.show_result(own, records, as_json=as_json)
     pipeline.require_passed(records)
 
 
@@ -36,6 +47,7 @@ def _verb(station: Station, text: str, example: str) -> Callable[..., None]:
     def command(
         run: RunFolder,
         settings: Settings = None,
+        strategy: StrategyName = "",
         force: Force = False,
         before: Before = "",
         as_json: Json = False,
@@ -43,7 +55,9 @@ def _verb(station: Station, text: str, example: str) -> Callable[..., None]:
         verbose: Verbose = False,
     ) -> None:
         console.configure(quiet=quiet, verbose=verbose)
-        make_station(run, station, settings or [], force=force, as_json=as_json, before=before)
+        make_station(
+            run, station, with_strategy(settings, strategy), force=force, as_json=as_json, before=before
+        )
 
     command.__doc__ = f"{text}\n\nExample: edgekd {example}"
     return command

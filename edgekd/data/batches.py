@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgekd.config import AugmentConfig, FitConfig
 from edgekd.data.dataset import Samples
-from edgekd.data.sampling import apportion, generator, groups, visit
+from edgekd.data.sampling import divide, generator, groups, visit
 from edgekd.data.table import image_key
 from edgekd.imaging.augment import augment
 
@@ -35,10 +35,14 @@ class Draws:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Images uint8 [b,px,px,3] with their class int32 [b], and the draws they come from, int64 [b] each."""
+    """Images uint8 [b,px,px,3] with their class int32 [b], and the draws they come from, int64 [b] each.
+
+    `features` float32 [b, f]: the patient vectors; f = 0 without patient data.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32]
+    features: NDArray[np.float32]
     index: NDArray[np.int64]
     variant: NDArray[np.int64]
 
@@ -68,9 +72,15 @@ def draws(
     """
     size = epoch_size(samples, fit)
     sources = [row.source for row in samples.rows]
-    parts = groups(sources, samples.labels, shares=shares, class_power=fit.class_power)
-    weights = [part.weight for part in parts]
-    begin, end = apportion(weights, epoch * size), apportion(weights, (epoch + 1) * size)
+    parts = groups(
+        sources,
+        samples.labels,
+        shares=shares,
+        class_power=fit.class_power,
+        malignant=samples.malignant,
+        positive_share=fit.positive_share,
+    )
+    begin, end = divide(parts, epoch * size), divide(parts, (epoch + 1) * size)
     found = [
         visit(part, int(first), int(last), seed) for part, first, last in zip(parts, begin, end, strict=True)
     ]
@@ -126,7 +136,8 @@ class Batches:
         images = np.empty((len(index), self._px, self._px, 3), np.uint8)
         for image, sample, times in zip(images, index.tolist(), variant.tolist(), strict=True):
             image[...] = self._augmented(sample, times)
-        return Batch(images=images, labels=self._samples.labels[index], index=index, variant=variant)
+        labels, features = self._samples.labels[index], self._samples.features[index]
+        return Batch(images=images, labels=labels, features=features, index=index, variant=variant)
 
     def _augmented(self, sample: int, variant: int) -> NDArray[np.uint8]:
         return augment(

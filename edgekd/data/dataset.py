@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.config import DataConfig
+from edgekd.config import DataConfig, HairRemoval
+from edgekd.data.patient import encode, fit_patient_input, people, tell_unseen
 from edgekd.data.split import SplitRecord
 from edgekd.data.store import ImageStore
 from edgekd.data.table import Row, Split, read_table
 from edgekd.errors import DataError, UsageError
+from edgekd.patient_input import PatientInput
 from edgekd.plain import from_plain
 
 SCHEMA = "edgekd.dataset/1"
@@ -27,7 +29,11 @@ SCHEMA = "edgekd.dataset/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRecord:
-    """What `dataset.json` holds; `malignant` is the part of `classes` counted as malignant."""
+    """What `dataset.json` holds; `malignant` is the part of `classes` counted as malignant.
+
+    `patient` says how the second input is made, where there is one; `hair` what was done to every picture
+    before the crop.
+    """
 
     schema: str
     classes: tuple[str, ...]
@@ -35,6 +41,8 @@ class DatasetRecord:
     input_px: int
     train_px: int
     shares: Mapping[str, float]
+    patient: PatientInput | None = None
+    hair: HairRemoval = HairRemoval.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,12 +50,14 @@ class Samples:
     """The images of one split.
 
     `rows` n table rows; `labels` int32 [n], indices into the data set's classes; `malignant` bool [n];
-    `images` the store, index for index the same as `rows`.
+    `features` float32 [n, f] the patient vectors (f = 0 without patient data); `images` the store, index for
+    index the same as `rows`.
     """
 
     rows: tuple[Row, ...]
     labels: NDArray[np.int32]
     malignant: NDArray[np.bool_]
+    features: NDArray[np.float32]
     images: ImageStore
     split: Split
 
@@ -59,7 +69,8 @@ class Samples:
 class Dataset:
     """A prepared data set: classes, pixel sizes, shares of the sources, and its three splits.
 
-    Training images are stored at `train_px`, validation and test images at `input_px`.
+    Training images are stored at `train_px`, validation and test images at `input_px`. `patient` says how the
+    features were made; None: there are none. `hair` is what was done to every picture before the crop.
     """
 
     folder: Path
@@ -68,13 +79,26 @@ class Dataset:
     input_px: int
     train_px: int
     shares: Mapping[str, float]
+    patient: PatientInput | None
+    hair: HairRemoval = HairRemoval.NONE
     train: Samples
     validation: Samples
     test: Samples
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the f columns of the samples' features."""
+        return self.patient.names if self.patient else ()
 
-def describe(record: SplitRecord, config: DataConfig) -> DatasetRecord:
-    """What `dataset.json` says of the data set that `record` divides and `config` asked for."""
+
+def describe(record: SplitRecord, config: DataConfig, rows: Sequence[Row]) -> DatasetRecord:
+    """What `dataset.json` says of the data set that `record` divides and `config` asked for.
+
+    `rows` are all that are left; how patient data become numbers is read from the training rows among them.
+
+    Raises:
+        DataError: they do not know a field of `config.patient`, or a person's context would cross splits.
+    """
     return DatasetRecord(
         schema=SCHEMA,
         classes=record.classes,
@@ -82,6 +106,8 @@ def describe(record: SplitRecord, config: DataConfig) -> DatasetRecord:
         input_px=config.input_px,
         train_px=config.train_px,
         shares={source.name: source.share for source in config.sources},
+        patient=_patient(rows, config),
+        hair=config.hair,
     )
 
 
@@ -108,6 +134,8 @@ def open_dataset(folder: Path) -> Dataset:
         input_px=record.input_px,
         train_px=record.train_px,
         shares=record.shares,
+        patient=record.patient,
+        hair=record.hair,
         train=_samples(folder, rows, Split.TRAIN, record),
         validation=_samples(folder, rows, Split.VALIDATION, record),
         test=_samples(folder, rows, Split.TEST, record),
@@ -125,6 +153,18 @@ def _samples(folder: Path, rows: Sequence[Row], split: Split, record: DatasetRec
         rows=chosen,
         labels=labels,
         malignant=np.array([row.malignant for row in chosen], np.bool_),
+        features=_features(record.patient, chosen),
         images=ImageStore(folder / "store" / split, [row.image_id for row in chosen]),
         split=split,
     )
+
+
+def _patient(rows: Sequence[Row], config: DataConfig) -> PatientInput | None:
+    made = fit_patient_input(rows, config.patient, context=config.patient_context)
+    if made:
+        tell_unseen(made, people(rows))
+    return made
+
+
+def _features(made: PatientInput | None, rows: Sequence[Row]) -> NDArray[np.float32]:
+    return encode(made, people(rows)) if made else np.zeros((len(rows), 0), np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.config import SourceConfig
+from edgekd.data.leaks import Dropped
 from edgekd.data.lesions import DIAGNOSES, VERSION, render
 from edgekd.data.table import Row
 from edgekd.data.taxonomy import malignant_names
@@ -46,6 +47,10 @@ class SyntheticSource:
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(self._seed)))
         names = rng.permutation(_diagnoses(self._count)).tolist()
         return tuple(row for patient in _patients(rng, len(names)) for row in self._seen(rng, patient, names))
+
+    def left_out(self) -> tuple[Dropped, ...]:
+        """None: `rows` has every image."""
+        return ()
 
     def image(self, row: Row) -> NDArray[np.uint8]:
         """The lesion of `row`, RGB [image_px, image_px, 3].

@@ -1,7 +1,9 @@
 """Every network edgekd can train, by name.
 
 A built model is a line of three: input `image` (float32 [n, px, px, 3], raw RGB from 0 to 255), the scaling
-the network was trained with, and a model named `core` that gives raw logits (float32 [n, k]).
+the network was trained with, and a model named `core` that gives raw logits (float32 [n, k]). With patient
+data there is a second input, `patient` (float32 [n, f], 0 to 1), which goes to the core as it is and joins
+the picture's features behind dense layers of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd import lazy
 from edgekd.config import IMAGENET, NO_WEIGHTS, ModelConfig
+from edgekd.console import log
 from edgekd.errors import ModelError, UnknownNameError, UsageError
 from edgekd.models import weights
 from edgekd.models.applications import APPLICATIONS, application
+from edgekd.models.densenet import densenet161
 from edgekd.models.dsnet import dsnet
 from edgekd.models.mobilenet import mobilenet_v2, mobilenet_v3_small_minimalistic
 from edgekd.models.scaling import Scaling, scale
 from edgekd.models.weights import first_line
+from edgekd.patient_input import TENSOR
 from edgekd.plain import digest
 
 if TYPE_CHECKING:
@@ -55,6 +60,7 @@ STUDENTS: Mapping[str, Family] = {
 
 CATALOGUE: Mapping[str, Family] = {
     **STUDENTS,
+    "densenet161": Family(backbone=densenet161, scaling=Scaling.TORCH, published=False),
     **{
         name: Family(backbone=partial(application, constructor), scaling=own)
         for name, (constructor, own) in APPLICATIONS.items()
@@ -67,11 +73,16 @@ def names() -> tuple[str, ...]:
     return tuple(CATALOGUE)
 
 
-def build(config: ModelConfig, *, input_px: int, n_logits: int, seed: int) -> tf_keras.Model:
+def build(
+    config: ModelConfig, *, input_px: int, n_logits: int, seed: int, n_features: int = 0
+) -> tf_keras.Model:
     """A network for images of `input_px` with `n_logits` raw logits, its first weights set.
 
+    With `n_features` it takes a patient vector of that length as well.
+
     All that is not loaded is drawn from `seed`, by initializers of their own: neither the global generators
-    nor what was built before play a part.
+    nor what was built before play a part. `config.frozen`: everything below the head rests, and its batch
+    normalization uses its moving averages in training too.
 
     Raises:
         UnknownNameError: no network has this name.
@@ -85,16 +96,26 @@ def build(config: ModelConfig, *, input_px: int, n_logits: int, seed: int) -> tf
         backbone = _backbone(family, config, input_px, None)
     except ValueError as error:
         raise UsageError(f"{config.name} cannot be built at {input_px} px: {first_line(error)}") from error
-    inner = _seeded(_with_head(backbone, family, config.dropout, n_logits), seed)
+    inner = _seeded(_with_head(backbone, family, config, n_logits, n_features), seed)
     _load(inner, family, config, input_px)
+    if config.frozen:
+        _freeze(inner, config)
     return with_scaling(inner, family.scaling)
 
 
 def with_scaling(core: tf_keras.Model, scaling: Scaling) -> tf_keras.Model:
-    """`core` behind the input `image` (raw 0 to 255 RGB) and `scaling`; the weights are shared."""
+    """`core` behind the input `image` (raw 0 to 255 RGB) and `scaling`; the weights are shared.
+
+    A patient vector, where `core` takes one, is the second input.
+    """
     keras = lazy.keras()
-    image = keras.Input(core.input_shape[1:], name="image")
-    return keras.Model(image, core(scale(image, scaling)), name="pixels_to_logits")
+    shape, *others = [tensor.shape[1:] for tensor in core.inputs]
+    image = keras.Input(shape, name="image")
+    scaled = scale(image, scaling)
+    if not others:
+        return keras.Model(image, core(scaled), name="pixels_to_logits")
+    patient = keras.Input(others[0], name=TENSOR)
+    return keras.Model([image, patient], core([scaled, patient]), name="pixels_to_logits")
 
 
 def core(model: tf_keras.Model) -> tf_keras.Model:
@@ -136,13 +157,35 @@ def _backbone(family: Family, config: ModelConfig, px: int, published: str | Non
     return family.backbone(px=px, weights=published, **width)
 
 
-def _with_head(backbone: tf_keras.Model, family: Family, dropout: float, n_logits: int) -> tf_keras.Model:
+def _with_head(
+    backbone: tf_keras.Model, family: Family, config: ModelConfig, n_logits: int, n_features: int
+) -> tf_keras.Model:
     layers = lazy.keras().layers
     gather = layers.Flatten if family.flatten else layers.GlobalAveragePooling2D
     x = gather(name=_FEATURES)(backbone.output)
-    x = layers.Dropout(dropout, name="dropout")(x)
+    inputs = [backbone.input]
+    if n_features:
+        inputs.append(lazy.keras().Input((n_features,), name=TENSOR))
+        x = layers.Concatenate(name="fusion")([x, _patient_part(inputs[1], config.patient_units)])
+    x = layers.Dropout(config.dropout, name="dropout")(x)
     logits = layers.Dense(n_logits, dtype="float32", name="logits")(x)
-    return lazy.keras().Model(backbone.input, logits, name=CORE)
+    return lazy.keras().Model(inputs if n_features else backbone.input, logits, name=CORE)
+
+
+def _patient_part(patient: Any, units: tuple[int, ...]) -> Any:
+    layers = lazy.keras().layers
+    for number, width in enumerate(units, start=1):
+        patient = layers.Dense(width, name=f"patient_dense{number}")(patient)
+        patient = layers.ReLU(name=f"patient_relu{number}")(patient)
+    return patient
+
+
+def _freeze(inner: tf_keras.Model, config: ModelConfig) -> None:
+    """Let only the layers behind the features of the image learn."""
+    if config.weights == NO_WEIGHTS:
+        log.warning("%s is frozen on random weights: its head learns from arbitrary features", config.name)
+    for layer in lazy.keras().Model(inner.inputs[0], inner.get_layer(_FEATURES).input).layers:
+        layer.trainable = False
 
 
 def _seeded(model: tf_keras.Model, seed: int) -> tf_keras.Model:
@@ -165,7 +208,7 @@ def _set_seeds(node: Any, seeds: Iterator[int]) -> None:
 def _load(inner: tf_keras.Model, family: Family, config: ModelConfig, px: int) -> None:
     if config.weights == NO_WEIGHTS:
         return
-    backbone = lazy.keras().Model(inner.input, inner.get_layer(_FEATURES).input)
+    backbone = lazy.keras().Model(inner.inputs[0], inner.get_layer(_FEATURES).input)
     what = (
         f"{config.name} width {config.width:g} at {px} px" if family.widths else f"{config.name} at {px} px"
     )

@@ -1,7 +1,8 @@
 """The one narrow door to TensorFlow Model Optimization: quantization-aware copies of a student.
 
 Two things differ from the library's defaults. The input range is fixed so that a raw RGB byte is an exact
-value of the quantized input (scale 1/127.5, zero point 128): no pixel is rounded. Depthwise kernels are
+value of the quantized input (scale 1/127.5, zero point 128): no pixel is rounded, nor is a patient vector,
+whose range is 0 to 1 (scale 1/255, zero point 0). Depthwise kernels are
 quantized per channel, as TFLite stores them; per tensor, the default, a pretrained MobileNetV2 of width 1
 loses its features (correlation of the logits with float 0.2 instead of 0.99, before any training).
 """
@@ -9,7 +10,7 @@ loses its features (correlation of the logits with float 0.2 instead of 0.99, be
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from edgekd import lazy
 from edgekd.errors import ModelError
 from edgekd.models.catalogue import CORE, STUDENTS, leaves, with_scaling
 from edgekd.models.catalogue import core as core_of
+from edgekd.models.inputs import feed
 from edgekd.models.scaling import Scaling
 from edgekd.models.weights import first_line
+from edgekd.patient_input import TENSOR
 
 if TYPE_CHECKING:
     import tf_keras
@@ -75,10 +78,15 @@ class DepthwiseQuantizeConfig(_registry.Default8BitConvQuantizeConfig):  # type:
         self.weight_quantizer = DepthwiseKernelQuantizer()
 
 
-def quantization_aware(core: tf_keras.Model, batches: Iterable[NDArray[np.uint8]]) -> tf_keras.Model:
+def quantization_aware(
+    core: tf_keras.Model,
+    batches: Sequence[NDArray[np.uint8]],
+    features: Sequence[NDArray[np.float32]] = (),
+) -> tf_keras.Model:
     """A copy of `core` that rounds like its future int8 file, as a model on raw pixels (`Scaling.BYTE`).
 
-    `batches` are representative images (uint8 [n, px, px, 3], one or more batches): the ranges of the
+    `batches` are representative images (uint8 [n, px, px, 3], one or more batches), `features` their patient
+    vectors where `core` takes them (float32 [n, f] for each batch): the ranges of the
     activations start as the means of the batch minima and maxima in `core`, where the library would start
     at ±6 and move by a thousandth per step. While training (`training=True`) kernels follow their own
     range and activation ranges move on; with `training=False` nothing moves.
@@ -87,9 +95,13 @@ def quantization_aware(core: tf_keras.Model, batches: Iterable[NDArray[np.uint8]
         ModelError: `core` holds a layer that cannot be quantized.
     """
     inner = _with_fixed_input(_quantize(without_dead_kernels(core)))
-    scaled = [(batch.astype(np.float32) - 128.0) / 127.5 for batch in batches]
-    _settle_kernel_ranges(inner, scaled[0])
-    _set_activation_ranges(inner, core, scaled)
+    known = features or [np.zeros((len(batch), 0), np.float32) for batch in batches]
+    fed = [
+        feed(core, (batch.astype(np.float32) - 128.0) / 127.5, vectors)
+        for batch, vectors in zip(batches, known, strict=True)
+    ]
+    _settle_kernel_ranges(inner, fed[0])
+    _set_activation_ranges(inner, core, fed)
     return with_scaling(inner, Scaling.BYTE)
 
 
@@ -128,7 +140,7 @@ def load_quantized(path: Path) -> tf_keras.Model:
     if not path.is_file():
         raise ModelError(f"quantized model {path} does not exist, expected the .h5 file of the qat station")
     try:
-        with _scope():
+        with quantized_layers():
             inner = keras.models.load_model(path, compile=False)
     except Exception as error:  # HDF5, JSON and layer errors all surface here
         raise ModelError(f"{path} is not a quantized model that loads: {first_line(error)}") from error
@@ -191,8 +203,8 @@ def _with_fixed_input(model: tf_keras.Model) -> tf_keras.Model:
     """`model` made anew with the fixed input range and per-channel depthwise kernels, its weights copied."""
     config = model.get_config()
     for layer in config["layers"]:
-        _adapt(layer["class_name"], layer["config"])
-    with _scope():
+        _adapt(layer)
+    with quantized_layers():
         adapted = keras.Model.from_config(config)
     for old, new in zip(model.layers, adapted.layers, strict=True):
         values = {_short_name(weight): weight for weight in old.weights}
@@ -201,27 +213,28 @@ def _with_fixed_input(model: tf_keras.Model) -> tf_keras.Model:
     return adapted
 
 
-def _adapt(class_name: str, config: dict[str, Any]) -> None:
-    if class_name == "QuantizeLayer":
-        fixed = tfmot.quantizers.FixedQuantizer(8, INPUT_MIN, INPUT_MAX, narrow_range=False)
+def _adapt(layer: dict[str, Any]) -> None:
+    config = layer["config"]
+    if layer["class_name"] == "QuantizeLayer":
+        source = layer["inbound_nodes"][0][0][0]
+        ends = (0.0, 1.0) if source == TENSOR else (INPUT_MIN, INPUT_MAX)
+        fixed = tfmot.quantizers.FixedQuantizer(8, *ends, narrow_range=False)
         config["quantizer"] = {"class_name": "FixedQuantizer", "config": fixed.get_config()}
     elif config.get("layer", {}).get("class_name") == "DepthwiseConv2D":
         config["quantize_config"]["class_name"] = DepthwiseQuantizeConfig.__name__
 
 
-def _settle_kernel_ranges(inner: tf_keras.Model, scaled: NDArray[np.float32]) -> None:
+def _settle_kernel_ranges(inner: tf_keras.Model, fed: Any) -> None:
     """One forward pass in training mode, which sets each kernel's range, and keeps all else but ranges."""
     _set_batch_norm_trainable(inner, False)
-    inner(scaled, training=True)
+    inner(fed, training=True)
     _set_batch_norm_trainable(inner, True)
 
 
-def _set_activation_ranges(
-    inner: tf_keras.Model, core: tf_keras.Model, scaled: Sequence[NDArray[np.float32]]
-) -> None:
+def _set_activation_ranges(inner: tf_keras.Model, core: tf_keras.Model, fed: Sequence[Any]) -> None:
     wrappers = [layer for layer in inner.layers if _is_wrapper(layer) and _range_of_output(layer)]
     probe = keras.Model(core.input, [core.get_layer(wrapper.layer.name).output for wrapper in wrappers])
-    outputs = [probe(batch, training=False) for batch in scaled]
+    outputs = [probe(batch, training=False) for batch in fed]
     for number, wrapper in enumerate(wrappers):
         low, high = _range_of_output(wrapper)
         low.assign(min(0.0, np.mean([tf.reduce_min(batch[number]) for batch in outputs])))
@@ -251,5 +264,6 @@ def _short_name(weight: Any) -> str:
     return str(weight.name).split("/")[-1].split(":")[0]
 
 
-def _scope() -> Any:
+def quantized_layers() -> Any:
+    """A context in which the layers of a quantized model can be made from their configuration."""
     return tfmot.quantize_scope({DepthwiseQuantizeConfig.__name__: DepthwiseQuantizeConfig})

@@ -48,9 +48,12 @@ def _details(card: ModelCard | None) -> tuple[tuple[str, str], ...]:
     if card is None:
         return (("pixels", PIXEL_RULE), ("score", SCORE_RULE))
     provenance = tuple((name, value) for name, value in sorted(card.provenance.items()))
+    person = card.patient
+    told = (("patient", f"{', '.join(person.names)}; {person.rule}; {person.missing}"),) if person else ()
     return (
         ("name", card.name),
         ("input", f"uint8 RGB [1, {card.input_px}, {card.input_px}, 3]"),
+        *told,
         ("pixels", card.pixel_rule),
         ("output", f"{len(card.labels)} logits"),
         ("score", card.score_rule),

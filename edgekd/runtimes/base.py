@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.data.patient import to_bytes
 from edgekd.errors import ModelError
+
+Features = NDArray[np.float32]
 
 _ISA_FLAGS = (
     *("avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -42,7 +45,8 @@ class Engine:
 class Runtime(Protocol):
     """An engine holding one model, ready to turn pixels into logits.
 
-    `input_px` is the side of its square input, `n_logits` the number of outputs.
+    `input_px` is the side of its square input, `n_logits` the number of outputs, `n_features` the length of
+    the patient vector it takes beside the picture (0: none).
     """
 
     @property
@@ -57,11 +61,17 @@ class Runtime(Protocol):
     def n_logits(self) -> int:
         """The number of outputs."""
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3].
+    @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a model of pictures alone."""
+
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and patient vectors `features`.
+
+        `features` [n, n_features], 0 to 1 in steps of 1/255, are given where the model takes them.
 
         Raises:
-            ModelError: the images do not fit the input, or the model failed on them.
+            ModelError: images or features do not fit the inputs, or the model failed on them.
         """
 
     def close(self) -> None:
@@ -80,6 +90,36 @@ def check_images(images: NDArray[np.uint8], input_px: int) -> None:
             f"the model takes uint8 images [n, {input_px}, {input_px}, 3], got {images.dtype} [{shape}]: "
             "prepare them with edgekd.imaging"
         )
+
+
+def beside(features: Features) -> tuple[Features, ...]:
+    """What `logits` gets beside the images: `features` [n, f], or nothing where there are none (f = 0)."""
+    return (features,) if features.shape[1] else ()
+
+
+def check_features(features: Features | None, n_images: int, n_features: int) -> Features:
+    """`features` (float32 [n, 0] in place of none), when they fit a network that takes `n_features`.
+
+    Raises:
+        ModelError: missing, not asked for, of another shape, or outside 0 to 1.
+    """
+    known = np.zeros((n_images, 0), np.float32) if features is None else features
+    if known.shape != (n_images, n_features):
+        raise ModelError(
+            f"the model takes {n_features} patient values beside each of {n_images} pictures, got "
+            f"{list(known.shape)}: give them (or none) as its card says"
+        )
+    if known.size and not (known.min() >= 0 and known.max() <= 1):
+        raise ModelError("patient values lie outside 0 to 1: make them with edgekd.data.patient.encode")
+    return np.asarray(known, np.float32)
+
+
+def to_patient_input(features: Features, dtype: Any) -> NDArray[Any]:
+    """Patient vectors as a tensor of `dtype` stores them: their bytes, the bytes less 128, or as they are."""
+    if dtype == np.float32:
+        return features
+    stored = to_bytes(features)
+    return stored if dtype == np.uint8 else (stored ^ 0x80).view(np.int8)
 
 
 def isa() -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgekd import lazy
 from edgekd.errors import DeviceError, ModelError, UnknownNameError
-from edgekd.runtimes.base import Engine, check_images, isa
+from edgekd.runtimes.base import Engine, Features, check_features, check_images, isa
 from edgekd.runtimes.mil.evaluate import Evaluator
 from edgekd.runtimes.mil.package import naming, open_package
 from edgekd.runtimes.mil.spec import Feature, Program, Specification, read_specification
@@ -31,16 +31,22 @@ KERNELS = {
 _COLOURS = ("RGB", "BGR")
 _MACOS = "Darwin"
 
-Compute = Callable[[NDArray[Any]], NDArray[np.float32]]
+Compute = Callable[[NDArray[Any], Features], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Port:
-    """The input: its feature, and whether the program wants the channels before the pixels."""
+    """The inputs: the picture's feature, its name in the program, and whether that wants the channels first.
+
+    `patient` names the input of `n_features` patient values; empty: there is none.
+    """
 
     feature: Feature
+    name: str
     channels_first: bool
     side: int
+    patient: str
+    n_features: int
 
 
 class CoremlRuntime:
@@ -50,7 +56,7 @@ class CoremlRuntime:
     saved, and what rounding its weights cost; Apple's kernels round differently, and a phone computes half
     precision packages in half precision (`kernels="float16"` comes near that). An image input takes the raw
     RGB bytes. A float array input does not say what range it wants: `input_range` gives the values that
-    0 and 255 become.
+    0 and 255 become. A second input may take patient values, a float32 array [1, f].
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class CoremlRuntime:
         else:
             evaluator = Evaluator(package, program, half=chosen == FLOAT16)
             self._engine = _evaluation_engine(chosen)
-            self._compute = _evaluation(evaluator, program.inputs[0][0], self._port, self._output)
+            self._compute = _evaluation(evaluator, self._port, self._output)
 
     @property
     def engine(self) -> Engine:
@@ -100,18 +106,24 @@ class CoremlRuntime:
         """The number of outputs."""
         return self._n_logits
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3], one image at a time.
+    @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a model of pictures alone."""
+        return self._port.n_features
+
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and `features`, one at a time.
 
         Raises:
-            ModelError: the images do not fit, an operation failed, or the runtime is closed.
+            ModelError: images or features do not fit, an operation failed, or the runtime is closed.
         """
         check_images(images, self.input_px)
+        known = check_features(features, len(images), self.n_features)
         if self._compute is None:
             raise ModelError("this runtime is closed")
         output = np.empty((len(images), self._n_logits), np.float32)
         for number, image in enumerate(images):
-            output[number] = self._compute(self._to_input(image))
+            output[number] = self._compute(self._to_input(image), known[number : number + 1])
         return output
 
     def close(self) -> None:
@@ -127,15 +139,16 @@ class CoremlRuntime:
         return scaled.transpose(2, 0, 1)[np.newaxis] if self._port.channels_first else scaled[np.newaxis]
 
 
-def _evaluation(evaluator: Evaluator, name: str, port: _Port, output: str) -> Compute:
+def _evaluation(evaluator: Evaluator, port: _Port, output: str) -> Compute:
     blue_first = port.feature.dtype == "BGR"
 
-    def compute(image: NDArray[Any]) -> NDArray[np.float32]:
+    def compute(image: NDArray[Any], features: Features) -> NDArray[np.float32]:
         values = image
         if port.feature.kind == "image":
             colours = (image[..., ::-1] if blue_first else image).astype(np.float32)[np.newaxis]
             values = colours.transpose(0, 3, 1, 2) if port.channels_first else colours
-        return evaluator.run({name: values})[output].reshape(-1)
+        known = {port.patient: features} if port.patient else {}
+        return evaluator.run({port.name: values, **known})[output].reshape(-1)
 
     return compute
 
@@ -158,10 +171,11 @@ def _coreml(path: Path, port: _Port, output: str) -> tuple[Engine, Compute]:
     pillow = lazy.optional("PIL.Image", package="pillow", extra="coreml")
     model = coremltools.models.MLModel(str(path))
 
-    def compute(image: NDArray[Any]) -> NDArray[np.float32]:
+    def compute(image: NDArray[Any], features: Features) -> NDArray[np.float32]:
+        known = {port.patient: features} if port.patient else {}
         value = pillow.fromarray(image) if port.feature.kind == "image" else image
         try:
-            found = model.predict({port.feature.name: value})[output]
+            found = model.predict({port.feature.name: value, **known})[output]
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(f"{path}: Core ML failed on an image ({error!s:.300})") from error
         return np.asarray(found, np.float32).reshape(-1)
@@ -184,9 +198,17 @@ def _program(specification: Specification) -> Program:
 
 
 def _input(specification: Specification, program: Program, input_range: tuple[float, float] | None) -> _Port:
-    if len(specification.inputs) != 1 or len(program.inputs) != 1:
-        raise ModelError(f"{len(specification.inputs)} inputs, expected one image")
-    feature, shape = specification.inputs[0], program.inputs[0][1].shape
+    features, typed = specification.inputs, dict(program.inputs)
+    patient = _patient(specification, program) if len(features) > 1 else None
+    if len(features) != len(typed) or len(features) != (2 if patient else 1):
+        raise ModelError(
+            f"{len(features)} inputs, expected one image, and at most an array of patient values"
+        )
+    feature = next(one for one in features if one is not patient)
+    name = feature.name if patient else program.inputs[0][0]
+    if name not in typed:
+        raise ModelError(f"the program does not read the input {name!r:.100}")
+    shape = typed[name].shape
     square = [
         (first, sides[0])
         for first, sides in ((True, shape[2:]), (False, shape[1:3]))
@@ -201,7 +223,21 @@ def _input(specification: Specification, program: Program, input_range: tuple[fl
             f"the input is {feature.kind} {feature.dtype}, which does not say what values 0 and 255 become: "
             "state the input range (edgekd's packages take images)"
         )
-    return _Port(feature, *square[0])
+    known = (patient.name, typed[patient.name].shape[1]) if patient else ("", 0)
+    return _Port(feature, name, *square[0], *known)
+
+
+def _patient(specification: Specification, program: Program) -> Feature | None:
+    """The input of patient values: a float32 array [1, f]."""
+    shapes = {name: type_.shape for name, type_ in program.inputs}
+    arrays = [
+        feature
+        for feature in specification.inputs
+        if (feature.kind, feature.dtype) == ("array", "float32")
+        and len(shape := shapes.get(feature.name, ())) == 2
+        and shape[0] == 1 <= shape[1]
+    ]
+    return arrays[0] if len(arrays) == 1 else None
 
 
 def _output(specification: Specification, program: Program) -> tuple[str, int]:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from edgekd import lazy
 from edgekd.errors import ModelError
-from edgekd.runtimes.base import Engine, check_images, isa
+from edgekd.runtimes.base import Engine, Features, check_features, check_images, isa
 
 
 class KerasRuntime:
-    """The logits of a Keras model that takes raw 0..255 RGB as float32 and answers [n, k]."""
+    """The logits of a Keras model that takes raw 0..255 RGB as float32 and answers [n, k].
+
+    A second input takes patient vectors, float32 [n, f].
+    """
 
     def __init__(self, model: Any) -> None:
         """`model` is a Keras model or the path of a .keras file.
@@ -25,14 +28,8 @@ class KerasRuntime:
         """
         self._model = load_keras(Path(model)) if isinstance(model, str | os.PathLike) else model
         self._input_px, self._n_logits = image_sides(self._model)
-        threads = lazy.tensorflow().config.threading.get_intra_op_parallelism_threads()
-        self._engine = Engine(
-            name="tensorflow",
-            version=lazy.tensorflow().__version__,
-            kernels="keras",
-            threads=threads or os.cpu_count() or 1,
-            isa=isa(),
-        )
+        self._n_features = int(self._model.inputs[1].shape[-1]) if len(self._model.inputs) > 1 else 0
+        self._engine = keras_engine()
 
     @property
     def engine(self) -> Engine:
@@ -49,17 +46,37 @@ class KerasRuntime:
         """The number of outputs."""
         return self._n_logits
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3], in one batch."""
+    @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a model of pictures alone."""
+        return self._n_features
+
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and `features`, in one batch."""
         check_images(images, self._input_px)
+        known = check_features(features, len(images), self._n_features)
         if not len(images):  # TensorFlow fails on an empty batch
             return np.empty((0, self._n_logits), np.float32)
-        output = self._model.predict_on_batch(images.astype(np.float32))
+        pixels = images.astype(np.float32)
+        output = self._model.predict_on_batch([pixels, known] if self._n_features else pixels)
         return np.asarray(output, np.float32).reshape(len(images), self._n_logits)
 
     def close(self) -> None:
         """Let go of the model."""
         self._model = None
+
+
+def keras_engine() -> Engine:
+    """TensorFlow, as Keras models run on it in this process."""
+    tensorflow = lazy.tensorflow()
+    threads = tensorflow.config.threading.get_intra_op_parallelism_threads()
+    return Engine(
+        name="tensorflow",
+        version=tensorflow.__version__,
+        kernels="keras",
+        threads=threads or os.cpu_count() or 1,
+        isa=isa(),
+    )
 
 
 def load_keras(path: Path) -> Any:
@@ -81,15 +98,16 @@ def image_sides(model: Any) -> tuple[int, int]:
     """The input side in pixels and the number of outputs of a Keras image classifier.
 
     Raises:
-        ModelError: `model` does not map one square RGB image to one vector.
+        ModelError: `model` does not map one square RGB image, and at most one patient vector, to one vector.
     """
     inputs, outputs = model.inputs or [], model.outputs or []
     shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
-    if len(inputs) == len(outputs) == 1 and len(shapes[0]) == 4 and len(shapes[1]) == 2:
+    ranks = [len(shape) for shape in shapes]
+    if len(outputs) == 1 and ranks in ([4, 2], [4, 2, 2]) and all(shape[-1] for shape in shapes):
         _, height, width, channels = shapes[0]
-        if height and height == width and channels == 3 and shapes[1][1]:
-            return int(height), int(shapes[1][1])
+        if height and height == width and channels == 3:
+            return int(height), int(shapes[-1][1])
     raise ModelError(
-        f"Keras model {model.name!r} maps {shapes}: expected one square RGB input [n, px, px, 3] and one "
-        "output [n, k]"
+        f"Keras model {model.name!r} maps {shapes}: expected one square RGB input [n, px, px, 3], "
+        "at most one of patient values [n, f] behind it, and one output [n, k]"
     )

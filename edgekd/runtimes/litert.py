@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from edgekd.errors import ModelError, UnknownNameError
-from edgekd.runtimes.base import Engine, check_images, isa
+from edgekd.runtimes.base import Engine, Features, check_features, check_images, isa, to_patient_input
 
 KERNELS = {
     "xnnpack": OpResolverType.AUTO,
@@ -42,12 +43,12 @@ class Port:
 
 
 class LitertRuntime:
-    """The logits of a .tflite file with one image input and one output vector.
+    """The logits of a .tflite file with one image input and one output vector, and perhaps a patient vector.
 
     A uint8 input takes the raw RGB bytes, an int8 input the bytes less 128; an 8-bit output is dequantized
     with its own scale. A float32 input does not say what range it wants: `input_range` gives the values
-    that 0 and 255 become. The file is loaded into this process: `probe` files of unknown origin first, a
-    malformed one can crash the interpreter.
+    that 0 and 255 become. Patient values go in as bytes, 255 times the value. The file is loaded into this
+    process: `probe` files of unknown origin first, a malformed one can crash the interpreter.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class LitertRuntime:
         """
         self._path = path
         self._interpreter = open_interpreter(path, threads=threads, kernels=kernels)
-        self._input, self._output = _ports(self._interpreter, path)
+        self._input, self._patient, self._output = _ports(self._interpreter, path)
         self._input_range = _check_input(path, self._input, input_range)
         self._engine = Engine(
             name="ai-edge-litert",
@@ -92,23 +93,32 @@ class LitertRuntime:
         return self._output.shape[-1]
 
     @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a model of pictures alone."""
+        return self._patient.shape[-1] if self._patient else 0
+
+    @property
     def output_step(self) -> float:
         """The distance of two neighbouring output values (an 8-bit output's scale); 0 for a float one."""
         return self._output.scale
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3], one image at a time."""
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and `features`, one at a time."""
         check_images(images, self.input_px)
+        known = check_features(features, len(images), self.n_features)
         output = np.empty((len(images), self.n_logits), np.float32)
         for number, image in enumerate(images):
-            self.feed(image)
+            self.feed(image, known[number])
             self.invoke()
             output[number] = self.read()
         return output
 
-    def feed(self, image: NDArray[np.uint8]) -> None:
-        """Place one image [input_px, input_px, 3] into the input tensor."""
+    def feed(self, image: NDArray[np.uint8], features: Features | None = None) -> None:
+        """Place one image [input_px, input_px, 3] and its patient vector [n_features] into the inputs."""
         self._interpreter.set_tensor(self._input.index, self._to_input(image)[np.newaxis])
+        if self._patient and features is not None:
+            stored = to_patient_input(features, self._patient.dtype)
+            self._interpreter.set_tensor(self._patient.index, stored[np.newaxis])
 
     def invoke(self) -> None:
         """Run the network once on what was fed.
@@ -189,11 +199,11 @@ def _port(details: dict[str, Any]) -> Port:
     )
 
 
-def _ports(interpreter: Any, path: Path) -> tuple[Port, Port]:
+def _ports(interpreter: Any, path: Path) -> tuple[Port, Port | None, Port]:
     inputs, outputs = ports(interpreter)
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(outputs) != 1:
         raise ModelError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
-    image, vector = inputs[0], outputs[0]
+    (image, patient), vector = image_and_patient(path, inputs), outputs[0]
     square = len(image.shape) == 4 and image.shape[1] == image.shape[2] and image.shape[::3] == (1, 3)
     if not square:
         raise ModelError(f"{path}: the input is {list(image.shape)}, expected [1, px, px, 3]")
@@ -201,7 +211,31 @@ def _ports(interpreter: Any, path: Path) -> tuple[Port, Port]:
         raise ModelError(f"{path}: the output is {list(vector.shape)}, expected [1, k]")
     if vector.dtype not in (np.float32, np.uint8, np.int8):
         raise ModelError(f"{path}: the output is {vector.dtype}, expected float32, uint8 or int8")
-    return image, vector
+    return image, patient, vector
+
+
+def image_and_patient(path: Path, inputs: Sequence[Port]) -> tuple[Port, Port | None]:
+    """The image input among `inputs`, and that of patient values where there is one, in whatever order.
+
+    Raises:
+        ModelError: they are neither one input nor an image and a patient vector of whole bytes.
+    """
+    vectors = [port for port in inputs if len(port.shape) == 2]
+    if len(inputs) == 1:
+        return inputs[0], None
+    if len(inputs) != 2 or len(vectors) != 1:
+        raise ModelError(
+            f"{path}: {len(inputs)} inputs, expected one image and at most one vector of patient values"
+        )
+    patient = vectors[0]
+    steps = (patient.scale, patient.zero_point + (128 if patient.dtype == np.int8 else 0))
+    bytes_as_they_are = steps[0] == 0 or (math.isclose(steps[0], 1 / 255, rel_tol=1e-5) and steps[1] == 0)
+    if patient.shape[0] != 1 or patient.dtype not in (np.uint8, np.int8) or not bytes_as_they_are:
+        raise ModelError(
+            f"{path}: the patient input is {patient.dtype} {list(patient.shape)} of scale {patient.scale:g}, "
+            "expected uint8 or int8 [1, f] of scale 1/255"
+        )
+    return next(port for port in inputs if port is not patient), patient
 
 
 def _check_input(path: Path, image: Port, input_range: tuple[float, float] | None) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from edgekd.data.census import age_band
 from edgekd.data.dataset import Samples
 from edgekd.errors import ModelError
 from edgekd.metrics.predictions import Predictions
-from edgekd.runtimes.base import Runtime
+from edgekd.runtimes.base import Features, Runtime, beside
 
 BATCH = 32
 
@@ -28,19 +28,28 @@ class Images(Protocol):
 
 
 def predict(
-    runtime: Runtime, images: Images, *, label: str = "", batch: int = BATCH, limit: int | None = None
+    runtime: Runtime,
+    images: Images,
+    features: Features | None = None,
+    *,
+    label: str = "",
+    batch: int = BATCH,
+    limit: int | None = None,
 ) -> NDArray[np.float32]:
     """The logits [n, k] of all `images` (of the first `limit`), read `batch` at a time.
 
+    `features` [n, f] are their patient vectors; none, or f = 0, for a model of pictures alone.
+
     Raises:
-        ModelError: the images do not fit the runtime's input.
+        ModelError: images or features do not fit the runtime's inputs.
     """
     total = len(images) if limit is None else min(limit, len(images))
     output = np.empty((total, runtime.n_logits), np.float32)
     with progress(label or f"predict ({runtime.engine.kernels})", total, "images") as advance:
         for begin in range(0, total, batch):
             numbers = np.arange(begin, min(begin + batch, total))
-            output[numbers] = runtime.logits(images.read(numbers))
+            known = () if features is None else beside(features[numbers])
+            output[numbers] = runtime.logits(images.read(numbers), *known)
             advance(len(numbers), "")
     return output
 
@@ -58,7 +67,7 @@ def run(
     Raises:
         ModelError: the images do not fit the runtime's input, or an output is not finite.
     """
-    logits = predict(runtime, samples.images, label=label)
+    logits = predict(runtime, samples.images, samples.features, label=label)
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if broken.size:
         raise ModelError(

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from edgekd.errors import ModelError, UnknownNameError
 from edgekd.runtimes import tflite_worker
-from edgekd.runtimes.base import Engine, check_images, isa
+from edgekd.runtimes.base import Engine, Features, check_features, check_images, isa, to_patient_input
 from edgekd.runtimes.environments import environment, recipe_of
+from edgekd.runtimes.litert import Port, image_and_patient
 
 KERNELS = ("xnnpack", "builtin", "reference")
 TIMEOUT_S = 120.0
@@ -171,7 +173,9 @@ class TfliteRuntime:
         self._worker = Worker(environment)
         try:
             opened = self._ask("open", path=str(path.resolve()), threads=threads, kernels=kernels)[0]
-            self._input, self._output = _port(opened["input"]), _port(opened["output"])
+            self._inputs = tuple(_port(found) for found in opened["inputs"])
+            self._input, self._patient = _image_and_patient(path, self._inputs)
+            self._output = _port(opened["output"])
             self._input_range = _check_ports(path, self._input, self._output, input_range)
         except ModelError:
             self.close()
@@ -192,8 +196,13 @@ class TfliteRuntime:
 
     @property
     def input(self) -> WorkerPort:
-        """The input tensor."""
+        """The tensor the image goes into."""
         return self._input
+
+    @property
+    def inputs(self) -> tuple[WorkerPort, ...]:
+        """All input tensors, in the file's order."""
+        return self._inputs
 
     @property
     def input_px(self) -> int:
@@ -206,14 +215,21 @@ class TfliteRuntime:
         return self._output.shape[-1]
 
     @property
+    def n_features(self) -> int:
+        """The length of the patient vector; 0 for a model of pictures alone."""
+        return self._patient.shape[-1] if self._patient else 0
+
+    @property
     def output_step(self) -> float:
         """The distance of two neighbouring output values (an 8-bit output's scale); 0 for a float one."""
         return self._output.scale
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3]."""
+    def logits(self, images: NDArray[np.uint8], features: Features | None = None) -> NDArray[np.float32]:
+        """Raw outputs [n, k] for RGB `images` [n, input_px, input_px, 3] and `features`."""
         check_images(images, self.input_px)
-        parts = [self._run(images[begin : begin + _BATCH]) for begin in range(0, len(images), _BATCH)]
+        known = check_features(features, len(images), self.n_features)
+        bounds = [slice(begin, begin + _BATCH) for begin in range(0, len(images), _BATCH)]
+        parts = [self._run(images[part], known[part]) for part in bounds]
         stored = np.concatenate([np.empty((0, self.n_logits), self._output.dtype), *parts]).astype(np.float32)
         if self._output.scale == 0:
             return stored
@@ -227,9 +243,12 @@ class TfliteRuntime:
         """End the worker."""
         self._worker.close()
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        stored = to_input(images, self._input.dtype, self._input_range)
-        result = self._ask("run", stored.tobytes(), count=len(images))[1]
+    def _run(self, images: NDArray[np.uint8], features: Features) -> NDArray[Any]:
+        stored = {id(self._input): to_input(images, self._input.dtype, self._input_range)}
+        if self._patient:
+            stored[id(self._patient)] = to_patient_input(features, np.dtype(self._patient.dtype))
+        payload = b"".join(stored[id(port)].tobytes() for port in self._inputs)
+        result = self._ask("run", payload, count=len(images))[1]
         return np.frombuffer(result, self._output.dtype).reshape(len(images), self.n_logits)
 
     def _ask(self, verb: str, payload: bytes = b"", **fields: Any) -> tuple[dict[str, Any], bytes]:
@@ -247,6 +266,15 @@ def to_input(images: NDArray[np.uint8], dtype: str, input_range: tuple[float, fl
         return (images ^ 0x80).view(np.int8)
     low, high = input_range
     return np.asarray(images * np.float32((high - low) / 255) + np.float32(low), np.float32)
+
+
+def _image_and_patient(path: Path, inputs: Sequence[WorkerPort]) -> tuple[WorkerPort, WorkerPort | None]:
+    """The image input, and that of patient values where there is one."""
+    known = [
+        Port(n, "", one.shape, np.dtype(one.dtype), one.scale, one.zero_point) for n, one in enumerate(inputs)
+    ]
+    image, patient = image_and_patient(path, known)
+    return inputs[image.index], inputs[patient.index] if patient else None
 
 
 def _check_ports(

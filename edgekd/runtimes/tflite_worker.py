@@ -6,9 +6,10 @@ MODULE has the class `Interpreter`, PACKAGE is the distribution whose version is
 A message, either way: 4 bytes, the length of the header (little endian); the header, a JSON object; as many
 raw bytes as its field "bytes" says. A request names a "verb"; an answer to one that failed has an "error".
 
-    open    path, threads, kernels   →  input and output (shape, dtype, scale, zero_point),
+    open    path, threads, kernels   →  inputs and output (shape, dtype, scale, zero_point),
                                         init_ms, peak_memory_bytes (above the empty interpreter's, or null)
-    run     count + images as stored →  outputs as stored
+    run     count + `count` contents of the first input as stored, then those of the next
+                                     →  outputs as stored
     time    count                    →  float64 milliseconds of `count` runs on what was fed last
     accept  a whole small file       →  known: whether its operators are, and what the runtime said
     about                            →  version
@@ -47,7 +48,7 @@ class Worker:
     def __init__(self, module: Any, version: str) -> None:
         self._module, self._version = module, version
         self._interpreter: Any = None
-        self._input: Any = None
+        self._inputs: Any = None
         self._output: Any = None
 
     def answer(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
@@ -75,13 +76,13 @@ class Worker:
         interpreter.allocate_tensors()
         init_ms = (time.perf_counter() - began) * 1000
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(outputs) != 1:
             raise ValueError(f"{len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
-        self._interpreter, self._input, self._output = interpreter, inputs[0], outputs[0]
-        self._feed(np.zeros(inputs[0]["shape"], inputs[0]["dtype"]))
+        self._interpreter, self._inputs, self._output = interpreter, inputs, outputs[0]
+        self._feed([np.zeros(port["shape"], port["dtype"]) for port in inputs])
         interpreter.invoke()
         answer = {
-            "input": _port(inputs[0]),
+            "inputs": [_port(port) for port in inputs],
             "output": _port(outputs[0]),
             "init_ms": init_ms,
             "peak_memory_bytes": _peak_since(resident),
@@ -90,14 +91,22 @@ class Worker:
 
     def _run(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """The stored outputs for stored inputs, one after another."""
-        images = np.frombuffer(payload, self._input["dtype"])
-        images = images.reshape([request["count"], *self._input["shape"]])
-        answers = []
-        for image in images:
-            self._feed(image)
+        contents, answers = self._contents(payload, request["count"]), []
+        for number in range(request["count"]):
+            self._feed([part[number] for part in contents])
             self._interpreter.invoke()
             answers.append(self._interpreter.get_tensor(self._output["index"]).tobytes())
         return {}, b"".join(answers)
+
+    def _contents(self, payload: bytes, count: int) -> list[Any]:
+        """The contents [count, *shape] of each input."""
+        parts, begin = [], 0
+        for port in self._inputs:
+            shape = [count, *port["shape"]]
+            size = int(np.prod(shape)) * np.dtype(port["dtype"]).itemsize
+            parts.append(np.frombuffer(payload[begin : begin + size], port["dtype"]).reshape(shape))
+            begin += size
+        return parts
 
     def _time(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Milliseconds of runs, each timed by itself."""
@@ -126,8 +135,9 @@ class Worker:
         resolver = getattr(self._module.OpResolverType, _RESOLVERS[kernels])
         return self._module.Interpreter(experimental_op_resolver_type=resolver, **options)
 
-    def _feed(self, value: Any) -> None:
-        self._interpreter.set_tensor(self._input["index"], value)
+    def _feed(self, values: Any) -> None:
+        for place, port in enumerate(self._inputs):
+            self._interpreter.set_tensor(port["index"], values[place])
 
 
 def _port(details: dict[str, Any]) -> dict[str, Any]:

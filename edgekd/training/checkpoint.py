@@ -78,6 +78,26 @@ def read_checkpoint(out: Path, identity: str) -> Checkpoint | None:
     return Checkpoint(identity=identity, history=tuple(head["history"]), arrays=arrays)
 
 
+def file_bytes(out: Path) -> bytes:
+    """The checkpoint file below `out`; nothing where there is none."""
+    path = out / FOLDER / _FILE
+    return path.read_bytes() if path.is_file() else b""
+
+
+def put_bytes(out: Path, data: bytes) -> None:
+    """Make `data`, from `file_bytes`, the checkpoint below `out`, or the lack of one when it is empty.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+    """
+    remove_checkpoint(out)
+    if not data:
+        return
+    with storage_errors(out / FOLDER):
+        (out / FOLDER).mkdir(parents=True)
+        (out / FOLDER / _FILE).write_bytes(data)
+
+
 def remove_checkpoint(out: Path) -> None:
     """Remove the checkpoint below `out`, which a finished station no longer needs."""
     shutil.rmtree(out / FOLDER, ignore_errors=True)

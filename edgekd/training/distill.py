@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import lazy
-from edgekd.config import DistillConfig, DistillMethod, Loss, VerifyConfig
+from edgekd.config import DistillConfig, DistillMethod, Loss, Strategy, VerifyConfig
 from edgekd.data.dataset import Dataset
 from edgekd.errors import ModelError, UsageError
 from edgekd.models.catalogue import build
@@ -21,6 +21,7 @@ from edgekd.training.determinism import begin
 from edgekd.training.fit import fit
 from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss
+from edgekd.training.strategy import Spread, open_strategy
 from edgekd.training.teach import finish, labels_loss, labels_only
 from edgekd.training.teacher_cache import TeacherCache, ask_teacher
 
@@ -38,6 +39,7 @@ def distill(
     verify: VerifyConfig,
     seed: int,
     out: Path,
+    strategy: Strategy = Strategy.SINGLE,
 ) -> dict[str, float]:
     """The figures of a student that listened to the teacher; the student itself is `out`/model.keras.
 
@@ -50,14 +52,22 @@ def distill(
         UsageError: the method cannot work with this many classes, or contradicts `config.loss`.
         ModelError: there is no teacher in the folder, or it has other classes.
         ContractError: training diverged.
+        DeviceError: the devices or workers of `strategy` are not there.
     """
     _check(config, teacher, len(dataset.classes))
+    spread = open_strategy(strategy)
     begin(seed)
     answers = None
     if teacher is not None and config.method != DistillMethod.NONE:
-        answers = _ask(teacher, dataset, config, seed, out)
+        answers = _ask(teacher, dataset, config, seed, out, spread=spread)
         begin(seed)
-    model = build(config.model, input_px=dataset.input_px, n_logits=len(dataset.classes), seed=seed)
+    model = build(
+        config.model,
+        input_px=dataset.input_px,
+        n_logits=len(dataset.classes),
+        seed=seed,
+        n_features=len(dataset.features),
+    )
     kept = fit(
         model,
         dataset=dataset,
@@ -69,6 +79,7 @@ def distill(
         settings=config,
         teacher=answers,
         variants=config.variants,
+        spread=spread,
     )
     return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="student")
 
@@ -86,7 +97,9 @@ def _check(config: DistillConfig, teacher: Path | None, classes: int) -> None:
         )
 
 
-def _ask(folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: Path) -> TeacherCache:
+def _ask(
+    folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: Path, *, spread: Spread
+) -> TeacherCache:
     members = sorted(folder.glob("*.keras"))
     if not members:
         raise ModelError(f"{folder} holds no .keras file: train a teacher first (edgekd teach)")
@@ -98,6 +111,7 @@ def _ask(folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: 
         seed=seed,
         variants=config.variants,
         out=out,
+        spread=spread,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from edgekd.config import VerifyConfig
 from edgekd.data.dataset import Dataset
 from edgekd.metrics.evaluation import EvaluationRecord
-from edgekd.runtimes.evaluate import answer_splits, evaluate_splits, write_results
+from edgekd.runtimes.evaluate import Answers, answer_splits, evaluate_splits, write_results
 from edgekd.runtimes.keras import KerasRuntime
 
 
@@ -27,6 +27,17 @@ def evaluate_station(
     answers = answer_splits(
         KerasRuntime(model), dataset, classes=dataset.classes, malignant=dataset.malignant, label=artefact
     )
+    return evaluate_answers(answers, dataset=dataset, verify=verify, out=out, artefact=artefact)
+
+
+def evaluate_answers(
+    answers: Answers, *, dataset: Dataset, verify: VerifyConfig, out: Path, artefact: str
+) -> dict[str, float]:
+    """The figures of what a Keras model answered, as `evaluate_station`, whose files it writes.
+
+    Raises:
+        DataError: the validation split lacks a class.
+    """
     record = evaluate_splits(answers, dataset, config=verify, artefact=artefact, runtime="keras")
     write_results(out, answers, record)
     return _metrics(record)

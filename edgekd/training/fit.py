@@ -7,6 +7,9 @@ It writes below `out`:
     checkpoint/      what a killed training goes on from; the station removes it when it is whole
 
 An interrupted and resumed training gives the bytes of an undisturbed one.
+
+Spread over workers, every one walks this loop with its own part of each batch and an `out` of its own; where
+it goes on from, and which epoch is the best, is what the chief says.
 """
 
 from __future__ import annotations
@@ -26,19 +29,21 @@ from edgekd.config import FitConfig
 from edgekd.console import log, progress
 from edgekd.data.batches import Batch, Batches, draws, epoch_size
 from edgekd.data.dataset import Dataset, Samples
-from edgekd.errors import ContractError
+from edgekd.errors import ContractError, UsageError
 from edgekd.metrics.predictions import malignancy_score
 from edgekd.metrics.ranking import roc_auc_score
 from edgekd.models.catalogue import set_batch_norm_momentum
 from edgekd.models.weights import weights_sha256
 from edgekd.plain import canonical_json, digest, from_plain, write_text
 from edgekd.runs import PROVENANCE
+from edgekd.runtimes.base import beside
 from edgekd.runtimes.keras import KerasRuntime
 from edgekd.runtimes.predict import BATCH
-from edgekd.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from edgekd.training.checkpoint import Checkpoint, file_bytes, put_bytes, read_checkpoint, write_checkpoint
 from edgekd.training.determinism import reseed_dropout
 from edgekd.training.history import Epoch, finished, is_best, kept, smoothed
 from edgekd.training.learner import Learner, Objective
+from edgekd.training.strategy import ALONE, Spread, announce
 
 METRICS = "metrics.jsonl"
 
@@ -66,6 +71,7 @@ def fit(
     settings: Any,
     teacher: Teacher | None = None,
     variants: int | None = None,
+    spread: Spread = ALONE,
 ) -> Epoch:
     """The epoch that was kept, the best by validation AUC; `model` then holds its (averaged) weights.
 
@@ -74,20 +80,33 @@ def fit(
 
     Raises:
         ContractError: the loss or a validation logit is not finite.
+        UsageError: a batch cannot be divided over the replicas, or a worker trains something else.
+        DeviceError: another worker was lost.
         StorageError: a checkpoint cannot be written.
     """
+    announce(spread, config.batch_size)
     set_batch_norm_momentum(model, config.batch_norm_momentum)
     shown = epoch_size(dataset.train, config)
     steps = shown // config.batch_size
-    learner = Learner(model, config=config, objective=objective, px=dataset.input_px, steps_per_epoch=steps)
+    learner = Learner(
+        model,
+        config=config,
+        objective=objective,
+        px=dataset.input_px,
+        steps_per_epoch=steps,
+        spread=spread,
+    )
     identity = digest([settings, seed, variants, _facts(model, dataset), teacher and teacher.identity])
+    _meet(out, identity, spread)
     history = _resume(learner, out, identity)
     left = 0 if finished(history, config) else config.epochs - len(history)
-    with progress(station, left * shown, "images") as advance:
+    with spread.reachable(), progress(station, left * shown, "images") as advance:
         while not finished(history, config):
             began = time.monotonic()
-            reseed_dropout(model, seed=seed, epoch=len(history))
-            batches = epoch_batches(dataset, config, seed=seed, epoch=len(history), variants=variants)
+            reseed_dropout(learner.trained, seed=seed, epoch=len(history))
+            batches = epoch_batches(
+                dataset, config, seed=seed, epoch=len(history), variants=variants, spread=spread
+            )
             losses = _train(learner, batches, teacher, len(history) * steps, advance)
             history.append(_judge(learner, dataset, history, losses))
             _save(learner, out, identity, history)
@@ -97,14 +116,21 @@ def fit(
 
 
 def epoch_batches(
-    dataset: Dataset, config: FitConfig, *, seed: int, epoch: int, variants: int | None = None
+    dataset: Dataset,
+    config: FitConfig,
+    *,
+    seed: int,
+    epoch: int,
+    variants: int | None = None,
+    spread: Spread = ALONE,
 ) -> Batches:
-    """The augmented training batches of epoch number `epoch` (from 0)."""
+    """The augmented training batches of epoch number `epoch` (from 0): this worker's part of each."""
+    shown = draws(dataset.train, fit=config, shares=dataset.shares, seed=seed, epoch=epoch, variants=variants)
     return Batches(
         dataset.train,
-        draws(dataset.train, fit=config, shares=dataset.shares, seed=seed, epoch=epoch, variants=variants),
+        spread.own(shown, config.batch_size),
         px=dataset.input_px,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size // spread.workers,
         config=config.augment,
         seed=seed,
     )
@@ -137,7 +163,7 @@ def _train(
         losses = learner.step(batch, answers, number)
         _require_finite(losses["loss"], f"the loss of step {number + 1} is {losses['loss']}")
         sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
-        advance(len(batch.labels), f"loss {losses['loss']:.3f}")
+        advance(len(batch.labels) * learner.spread.workers, f"loss {losses['loss']:.3f}")
     return {name: total / len(batches) for name, total in sums.items()}
 
 
@@ -145,7 +171,7 @@ def _judge(learner: Learner, dataset: Dataset, history: Sequence[Epoch], losses:
     """The record of an epoch just trained; its weights are kept when they are the best so far."""
     step = (len(history) + 1) * learner.steps_per_epoch
     with learner.judged():
-        logits = _logits(learner.model, dataset.validation)
+        logits = learner.spread.from_chief(_logits(learner.model, dataset.validation))
         _require_finite(float(np.sum(logits)), f"a validation logit after step {step} is not finite")
         auc = _auc(logits, dataset)
         area = smoothed(history, auc)
@@ -173,7 +199,9 @@ def _logits(model: Any, samples: Samples) -> NDArray[np.float32]:
     """The logits [n, k] of a split, without a progress bar of its own inside that of the training."""
     runtime = KerasRuntime(model)
     parts = [np.arange(begin, min(begin + BATCH, len(samples))) for begin in range(0, len(samples), BATCH)]
-    return np.concatenate([runtime.logits(samples.images.read(part)) for part in parts])
+    return np.concatenate(
+        [runtime.logits(samples.images.read(part), *beside(samples.features[part])) for part in parts]
+    )
 
 
 def _require_finite(value: float, what: str) -> None:
@@ -190,7 +218,28 @@ def _facts(model: Any, dataset: Dataset) -> dict[str, Any]:
         "images": [row.image_id for row in dataset.train.rows],
         "labels": dataset.train.labels.tolist(),
         "px": [dataset.train_px, dataset.input_px],
+        "patient": dataset.patient,
     }
+
+
+def _meet(out: Path, identity: str, spread: Spread) -> None:
+    """Make sure that all workers train the same thing, and give them the chief's checkpoint.
+
+    Raises:
+        UsageError: this worker trains something else than the chief.
+    """
+    if spread.workers == 1:
+        return
+    with spread.reachable():
+        theirs = spread.bytes_from_chief(identity.encode()).decode()
+        stored = spread.bytes_from_chief(file_bytes(out))
+    if theirs != identity:
+        raise UsageError(
+            f"worker {spread.worker} of {spread.workers} trains another thing than the chief: give all the "
+            "same command, data and versions"
+        )
+    if spread.worker:
+        put_bytes(out, stored)
 
 
 def _resume(learner: Learner, out: Path, identity: str) -> list[Epoch]:

@@ -32,18 +32,39 @@ def class_weighted(logits: Any, labels: Any, *, counts: NDArray[np.int64], smoot
     """The cross-entropy [b] of each example times n / (k · n_c) of its class c (King & Zeng 2001).
 
     `counts` int64 [k] is how often the training draws show each class; n is their sum. The weights average
-    to 1 over those draws. A class that is never drawn counts as drawn once.
+    to 1 over those draws; with two classes they are n / (2 · n_c). A class that is never drawn counts as
+    drawn once.
     """
     drawn = np.maximum(counts, 1)
     weights = tf.constant(drawn.sum() / (len(drawn) * drawn), tf.float32)
     return tf.gather(weights, labels) * cross_entropy(logits, labels, smoothing=smoothing)
 
 
-def focal(logits: Any, labels: Any, *, gamma: float, smoothing: float = 0.0) -> Any:
-    """The focal loss [b]: m = (1 − p_c)^γ (Lin et al. 2017, eq. 4, over classes); γ = 0 is cross-entropy."""
+def focal(
+    logits: Any,
+    labels: Any,
+    *,
+    gamma: float,
+    smoothing: float = 0.0,
+    weights: NDArray[np.float64] | None = None,
+) -> Any:
+    """The focal loss [b]: m = α_c · (1 − p_c)^γ (Lin et al. 2017, eq. 5, over classes).
+
+    `weights` float64 [k] are the α_c (`focal_weights`), all 1 when None; γ = 0 then is cross-entropy.
+    """
     log_p = tf.nn.log_softmax(logits)
     modulated = focal_factor(1.0 - tf.exp(log_p), gamma) * log_p
+    if weights is not None:
+        modulated *= tf.constant(weights, tf.float32)
     return -tf.reduce_sum(_targets(logits, labels, smoothing) * modulated, axis=-1)
+
+
+def focal_weights(alpha: float, malignant: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """α for the malignant classes and 1 − α for the benign ones, float64 [k]; None (all 1) for α = 0.
+
+    `malignant` bool [k] tells which are which.
+    """
+    return np.where(malignant, alpha, 1.0 - alpha) if alpha else None
 
 
 def logit_adjusted(
@@ -64,12 +85,22 @@ def focal_factor(miss: Any, gamma: float) -> Any:
     return tf.pow(tf.clip_by_value(miss, 1e-7, 1.0), gamma)
 
 
-def supervised(loss: Loss, *, counts: NDArray[np.int64], gamma: float, smoothing: float) -> SupervisedLoss:
-    """The function `loss` names, ready for use; `counts` int64 [k] are the draws of each class."""
+def supervised(
+    loss: Loss,
+    *,
+    counts: NDArray[np.int64],
+    gamma: float,
+    smoothing: float,
+    weights: NDArray[np.float64] | None = None,
+) -> SupervisedLoss:
+    """The function `loss` names, ready for use; `counts` int64 [k] are the draws of each class.
+
+    `gamma` and `weights` are those of `focal`.
+    """
     made: Mapping[Loss, SupervisedLoss] = {
         Loss.CROSS_ENTROPY: partial(cross_entropy, smoothing=smoothing),
         Loss.CLASS_WEIGHTED: partial(class_weighted, counts=counts, smoothing=smoothing),
-        Loss.FOCAL: partial(focal, gamma=gamma, smoothing=smoothing),
+        Loss.FOCAL: partial(focal, gamma=gamma, smoothing=smoothing, weights=weights),
         Loss.LOGIT_ADJUSTED: partial(logit_adjusted, counts=counts, smoothing=smoothing),
     }
     return made[loss]

@@ -27,7 +27,8 @@ from edgekd.data.batches import Batch, Batches, Draws, draws
 from edgekd.data.dataset import Dataset
 from edgekd.errors import ModelError, storage_errors
 from edgekd.plain import canonical_json, digest, file_digest, write_json, write_text
-from edgekd.runtimes.base import Runtime
+from edgekd.runtimes.base import Runtime, beside
+from edgekd.training.strategy import ALONE, Spread
 
 FOLDER = "teacher_cache"
 SCHEMA = "edgekd.teacher_cache/1"
@@ -73,13 +74,19 @@ class TeacherCache:
         return self._logits[found]
 
 
-def schedule_pairs(dataset: Dataset, config: FitConfig, *, seed: int, variants: int) -> NDArray[np.int64]:
-    """The distinct (image, variant) pairs that all epochs of `config` draw, int64 [n, 2], sorted."""
+def schedule_pairs(
+    dataset: Dataset, config: FitConfig, *, seed: int, variants: int, spread: Spread = ALONE
+) -> NDArray[np.int64]:
+    """The distinct (image, variant) pairs that all epochs of `config` draw, int64 [n, 2], sorted.
+
+    Of several workers, those of this one's part of every batch.
+    """
     epochs = (
         draws(dataset.train, fit=config, shares=dataset.shares, seed=seed, epoch=epoch, variants=variants)
         for epoch in range(config.epochs)
     )
-    return np.unique(np.concatenate([np.stack([e.index, e.variant], axis=1) for e in epochs]), axis=0)
+    shown = (spread.own(epoch, config.batch_size) for epoch in epochs)
+    return np.unique(np.concatenate([np.stack([e.index, e.variant], axis=1) for e in shown]), axis=0)
 
 
 def ask_teacher(
@@ -91,10 +98,12 @@ def ask_teacher(
     seed: int,
     variants: int,
     out: Path,
+    spread: Spread = ALONE,
 ) -> TeacherCache:
     """The logits of `teachers` (their mean) for the student's schedule, stored below `out`.
 
-    `digests` identify the teachers. What an earlier pass with the same plan left there is used.
+    `digests` identify the teachers. What an earlier pass with the same plan left there is used. Each of
+    several workers asks for its own part alone; the identity is that of the whole.
 
     Raises:
         ModelError: a teacher's outputs are not the data set's classes, or are not finite.
@@ -104,13 +113,16 @@ def ask_teacher(
         _check_outputs(teacher, dataset)
     pairs = schedule_pairs(dataset, config, seed=seed, variants=variants)
     plan = _plan(pairs, digests, dataset, config, seed)
-    folder = out / FOLDER
+    identity, folder = digest(plan), out / FOLDER
+    if spread.workers > 1:
+        pairs = schedule_pairs(dataset, config, seed=seed, variants=variants, spread=spread)
+        plan["part"] = [spread.worker, spread.workers]
     with storage_errors(folder):
         _open_folder(folder, plan, pairs)
         shards = _fill(folder, pairs, lambda part: _answers(part, teachers, dataset, config, seed))
         write_json(folder / _MANIFEST, {"schema": SCHEMA, "shards": {p.name: file_digest(p) for p in shards}})
     logits = np.concatenate([np.load(path) for path in shards])
-    return TeacherCache(pairs, logits, digest(plan))
+    return TeacherCache(pairs, logits, identity)
 
 
 def _plan(
@@ -121,6 +133,7 @@ def _plan(
         "teachers": list(digests),
         "classes": dataset.classes,
         "images": digest([row.image_id for row in dataset.train.rows]),
+        "patient": hashlib.sha256(dataset.train.features.tobytes()).hexdigest(),
         "pairs": hashlib.sha256(pairs.tobytes()).hexdigest(),
         "px": dataset.input_px,
         "augment": config.augment,
@@ -168,7 +181,12 @@ def _answers(
         config=config.augment,
         seed=seed,
     )
-    return np.concatenate([_mean(teacher.logits(batch.images) for teacher in teachers) for batch in batches])
+    return np.concatenate(
+        [
+            _mean(teacher.logits(batch.images, *beside(batch.features)) for teacher in teachers)
+            for batch in batches
+        ]
+    )
 
 
 def _mean(members: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:

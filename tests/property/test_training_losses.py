@@ -70,6 +70,44 @@ def test_focal(case, smoothing, gamma):
 
 
 @few
+@given(examples(), st.sampled_from([0.0, 0.1]), st.sampled_from([0.25, 0.9]))
+def test_focal_weighs_malignant_against_benign_classes(case, smoothing, alpha):
+    from edgekd.training.losses import focal, focal_weights
+
+    logits, labels, counts = case
+    malignant = counts % 2 == 0
+    weights = focal_weights(alpha, malignant)
+    expected = reference(
+        logits, labels, smoothing, lambda p: np.where(malignant, alpha, 1 - alpha) * (1 - p) ** 2.0
+    )
+    close(focal(logits, labels, gamma=2.0, smoothing=smoothing, weights=weights).numpy(), expected)
+    assert focal_weights(0.0, malignant) is None
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_focal_with_two_classes_is_the_sigmoid_one(gamma):
+    """The score of two classes is the difference of their logits."""
+    from edgekd.training.distillation import binary_focal
+    from edgekd.training.losses import focal, focal_weights
+
+    rng = np.random.default_rng(2)
+    logits, labels = rng.uniform(-4, 4, (9, 2)).astype(np.float32), rng.integers(0, 2, 9).astype(np.int32)
+    expected = binary_focal(logits[:, 1] - logits[:, 0], labels == 1, alpha=0.25, gamma=gamma).numpy()
+    weights = focal_weights(0.25, np.array([False, True]))
+    close(focal(logits, labels, gamma=gamma, weights=weights).numpy(), expected)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_with_two_classes_the_weights_are_n_over_2_n_c(benign, malignant):
+    from edgekd.training.losses import class_weighted, cross_entropy
+
+    logits, labels = np.array([[1.0, -2.0], [0.5, 0.25]], np.float32), np.array([0, 1], np.int32)
+    counts, n = np.array([benign, malignant]), benign + malignant
+    found = class_weighted(logits, labels, counts=counts) / cross_entropy(logits, labels)
+    np.testing.assert_allclose(found, [n / (2 * benign), n / (2 * malignant)], rtol=1e-6)
+
+
+@few
 @given(examples(), st.sampled_from([0.0, 0.1]))
 def test_logit_adjustment_adds_the_log_prior(case, smoothing):
     from edgekd.training.losses import logit_adjusted

@@ -47,6 +47,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
         rows=tuple(rows),
         labels=np.array(labels, np.int32),
         malignant=np.array([row.malignant for row in rows]),
+        features=np.arange(2 * len(rows), dtype=np.float32).reshape(len(rows), 2) / 255,
         images=ImageStore(folder),
         split=Split.TRAIN,
     )
@@ -130,6 +131,7 @@ def test_batches_hold_the_augmented_images_of_the_draws_in_order(samples: Sample
     assert np.array_equal(np.concatenate([batch.variant for batch in batches]), shown.variant)
     for batch in batches:
         assert np.array_equal(batch.labels, samples.labels[batch.index])
+        assert np.array_equal(batch.features, samples.features[batch.index])
         assert (batch.images.dtype, batch.images.shape) == (np.uint8, (8, PX, PX, 3))
         for image, index, variant in zip(batch.images, batch.index, batch.variant, strict=True):
             expected = augment(

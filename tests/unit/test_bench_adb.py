@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from adb_device import (
-    ADB,
-    FIGURES,
-    NO_ADB,
-    TEMPORARY,
-    Device,
-    connecting,
-    free_port,
-    printing,
-    private_server,
-    write_tool,
-)
+from adb_device import TEMPORARY, Device
+from adb_tools import ADB, FIGURES, NO_ADB, free_port, printing, write_tool
 from edgekd.errors import DeviceError, MissingError, ModelError, UsageError
 from edgekd_bench.adb import PhoneRecord, PhoneRequest, measure_phones, parse_adb
 from edgekd_bench.adb_client import Adb, adb_server, choose, find_adb, trouble
@@ -29,27 +19,10 @@ from edgekd_bench.adb_phone import PhoneFacts, check_binary
 from edgekd_bench.backend_adb import on_phones
 from edgekd_bench.round import Status
 
-pytestmark = pytest.mark.skipif(ADB is None, reason=NO_ADB)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def private_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with private_server(tmp_path_factory.mktemp("home")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def adb() -> Adb:
-    """The user's own server, running."""
-    found = find_adb()
-    assert found.call("start-server").status == 0
-    return found
-
-
-@pytest.fixture
-def connect(adb: Adb, tmp_path: Path) -> Iterator[Callable[..., Device]]:
-    with connecting(adb, tmp_path) as make:
-        yield make
+pytestmark = [
+    pytest.mark.skipif(ADB is None, reason=NO_ADB),
+    pytest.mark.usefixtures("private_port"),
+]
 
 
 @pytest.fixture

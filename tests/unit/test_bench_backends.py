@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bench_data import CARD, DEVICE, ENGINE, LABELS, PX, one_record, one_round, write_dataset, write_exported
+from command import edgekd
 from edgekd.config import BenchConfig
 from edgekd.errors import DeviceError, MissingError, UnknownNameError, UsageError
 from edgekd.metrics.evaluation import evaluate
@@ -154,7 +155,7 @@ def test_a_software_gpu_is_ok_and_has_no_latency(model: Path) -> None:
     engine = dataclasses.replace(ENGINE, accelerator="gpu: SwiftShader, adapterType=CPU / Software")
     found = Outcome(status=Status.OK, reason=None, rounds=(one_round([1.0, 2.0], engine=engine),))
     job = Job(name="tiny", model=model, backend="gpu", threads=1)
-    record = station._record(job, found, DEVICE, "2026-11-21T10:00:00+00:00")
+    record = station.record_of(job, found, DEVICE, "2026-11-21T10:00:00+00:00")
     assert (record.status, record.latency_ms, record.init_ms, record.rounds_ms) == (Status.OK, None, None, ())
     assert record.reason == f"ran on {engine.accelerator}: correctness only, no latency"
     assert record.engine == engine and record.delegation is not None
@@ -296,17 +297,14 @@ def write_student(folder: Path) -> None:
     write_json(folder / "evaluation.json", record)
 
 
-def edgekd(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-
 def test_the_command_ends_with_5_where_a_required_device_is_absent(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VK_DRIVER_FILES", str(tmp_path / "absent.json"))
     quick = ("--threads", "1", "--set", "min_seconds=0", "--set", "min_runs=2", "--set", "rounds=1", "--json")
-    done = edgekd(str(model), "--backend", "cpu,gpu", "--require-device", *quick)
+    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()"]
+    asked = ["bench", str(model), "--backend", "cpu,gpu", "--require-device", *quick]
+    done = subprocess.run([*command, *asked], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 5
     assert "edgekd: tiny@gpu-1t: unavailable: no Vulkan driver answers" in done.stderr
     records = json.loads(done.stdout)
@@ -314,7 +312,7 @@ def test_the_command_ends_with_5_where_a_required_device_is_absent(
         ("cpu", "ok"),
         ("gpu", "unavailable"),
     ]
-    assert edgekd(str(model), "--backend", "cpu", "--require-device", *quick).returncode == 0
+    assert edgekd("bench", model, "--backend", "cpu", "--require-device", *quick).exit_code == 0
 
 
 def test_a_record_with_a_reason_and_a_latency_is_refused() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench_data import one_record
-from edgekd.cli import bench as command
+from command import edgekd
+from edgekd.cli import bench as cli
 from edgekd.errors import ContractError
 from edgekd.plain import write_json
 from edgekd_bench.record import BenchRecord, RoundLatency, Sustained, file_name, read_bench
@@ -17,13 +16,6 @@ from edgekd_bench.round import Status, Window
 from tiny_tflite import average_pool
 
 QUICK = ("--threads", "1", "--set", "min_seconds=0", "--set", "min_runs=2", "--set", "rounds=1", "--quiet")
-
-
-def edgekd(*arguments: object) -> subprocess.CompletedProcess[str]:
-    script = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "bench"]
-    return subprocess.run(
-        [*script, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 def write_model(folder: Path, **changes: object) -> Path:
@@ -40,17 +32,17 @@ def timed(p50: float) -> BenchRecord:
 def test_what_ran_before_and_fails_now_is_worse(tmp_path: Path) -> None:
     good, bad = write_model(tmp_path / "good"), write_model(tmp_path / "bad", custom="strange")
     kept = tmp_path / "kept"
-    done = edgekd(good, *QUICK, "--out", kept)
-    assert done.returncode == 0, done.stderr
+    done = edgekd("bench", good, *QUICK, "--out", kept)
+    assert done.exit_code == 0, done.stderr
     assert read_bench(kept / "net@cpu-1t.json").status is Status.OK
-    done = edgekd(bad, *QUICK, "--baseline", kept, "--fail-if-worse")
-    assert done.returncode == 3
+    done = edgekd("bench", bad, *QUICK, "--baseline", kept, "--fail-if-worse")
+    assert done.exit_code == 3
     assert f"edgekd: worse than {kept}: net@cpu-1t" in done.stderr
     assert "B failed:" in done.stdout
-    assert edgekd(bad, *QUICK, "--baseline", kept).returncode == 0
-    done = edgekd(good, *QUICK, "--out", kept)
-    assert done.returncode == 2 and "holds records: give --force" in done.stderr
-    assert edgekd(bad, *QUICK, "--out", kept, "--force").returncode == 0
+    assert edgekd("bench", bad, *QUICK, "--baseline", kept).exit_code == 0
+    done = edgekd("bench", good, *QUICK, "--out", kept)
+    assert done.exit_code == 2 and "holds records: give --force" in done.stderr
+    assert edgekd("bench", bad, *QUICK, "--out", kept, "--force").exit_code == 0
     assert read_bench(kept / "net@cpu-1t.json").status is Status.FAILED
 
 
@@ -65,37 +57,37 @@ def test_bad_use_is_found_before_anything_is_measured(tmp_path: Path) -> None:
         (["--out", model], "is a file, expected a folder"),
         (["--sustained", "0.5"], "sustained_minutes is 0.5, expected 1 or more"),
     ):
-        done = edgekd(model, *QUICK, *arguments)
-        assert (done.returncode, done.stdout) == (2, "")
+        done = edgekd("bench", model, *QUICK, *arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr.splitlines()[-1]
-    done = edgekd(tmp_path, "--out", tmp_path / "kept")
-    assert done.returncode == 2 and "the records of a run are kept in" in done.stderr
+    done = edgekd("bench", tmp_path, "--out", tmp_path / "kept")
+    assert done.exit_code == 2 and "the records of a run are kept in" in done.stderr
 
 
 @pytest.mark.parametrize(("p50", "worse"), [(1.2, True), (1.01, False), (0.8, False)])
 def test_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str], p50: float, worse: bool) -> None:
     write_json(tmp_path / file_name(timed(1.0)), timed(1.0))
     now = [timed(p50)]
-    command._compare_with(tmp_path, now, fail_if_worse=False, as_json=False)
+    cli._compare_with(tmp_path, now, fail_if_worse=False, as_json=False)
     said = capsys.readouterr().out
     assert said.startswith(f"worse than {tmp_path}: {1 if worse else 'none'}")
     assert ("slower by more than 3%" in said) is worse
     if worse:
         with pytest.raises(ContractError, match=r"int8@cpu-1t$"):
-            command._compare_with(tmp_path, now, fail_if_worse=True, as_json=True)
+            cli._compare_with(tmp_path, now, fail_if_worse=True, as_json=True)
     else:
-        command._compare_with(tmp_path, now, fail_if_worse=True, as_json=True)
+        cli._compare_with(tmp_path, now, fail_if_worse=True, as_json=True)
     assert capsys.readouterr().out == ""
 
 
 def test_the_table_shows_drift_and_energy_only_where_there_is_any(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command._emit([one_record()])
+    cli._emit([one_record()])
     assert "drift" not in capsys.readouterr().out
     windows = tuple(Window(p50_ms=ms, n=1, temperature_c=None, frequency_mhz=None) for ms in (1.0, 1.1))
     load = Sustained(window_s=30.0, windows=windows, last_to_first=1.1)
-    command._emit([one_record(sustained=load, energy_per_run_mj=2.5), one_record("fp32")])
+    cli._emit([one_record(sustained=load, energy_per_run_mj=2.5), one_record("fp32")])
     title, head, first, second = capsys.readouterr().out.splitlines()
     assert title.startswith("A Processor, 4 cores; ai-edge-litert 2.3.0")
     assert head.split()[-3:] == ["mJ", "drift", "note"]

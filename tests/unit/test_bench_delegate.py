@@ -248,22 +248,20 @@ def test_the_command_keeps_what_the_delegate_did(adder: Path, mixed: Path) -> No
         require_device([record])
 
 
-@pytest.mark.parametrize(
-    ("options", "status", "reason"),
-    [
-        ("?crash=1", Status.FAILED, "the engine crashed (SIGABRT)"),
-        ("?refuse=1", Status.FAILED, "libadder.so refuses this network (adder: this graph is not for me)"),
-        ("?device=usb", Status.UNAVAILABLE, "libadder.so did not start (no such device)"),
-        ("?bogus=1", Status.FAILED, "libadder.so: unknown option: bogus"),
-    ],
-)
-def test_a_delegate_that_fails_is_a_reason_and_the_rest_goes_on(
-    adder: Path, mixed: Path, options: str, status: Status, reason: str
-) -> None:
-    backends = (f"delegate:{adder}{options}", "cpu")
-    failed, good = bench_files({"mixed": mixed}, dataclasses.replace(QUICK, backends=backends))
-    assert failed.status is status and failed.reason is not None and failed.reason.startswith(reason)
-    assert good.status is Status.OK
+FAILURES = {
+    "?crash=1": (Status.FAILED, "the engine crashed (SIGABRT)"),
+    "?refuse=1": (Status.FAILED, "libadder.so refuses this network (adder: this graph is not for me)"),
+    "?device=usb": (Status.UNAVAILABLE, "libadder.so did not start (no such device)"),
+    "?bogus=1": (Status.FAILED, "libadder.so: unknown option: bogus"),
+}
+
+
+def test_a_delegate_that_fails_is_a_reason_and_the_rest_goes_on(adder: Path, mixed: Path) -> None:
+    backends = (*(f"delegate:{adder}{options}" for options in FAILURES), "cpu")
+    *failed, good = bench_files({"mixed": mixed}, dataclasses.replace(QUICK, backends=backends))
+    for record, (status, reason) in zip(failed, FAILURES.values(), strict=True):
+        assert record.status is status and record.reason is not None and record.reason.startswith(reason)
+    assert (good.status, good.rounds) == (Status.OK, 2)
 
 
 def test_sensitivity_goes_through_the_delegate(adder: Path, tmp_path: Path) -> None:
@@ -272,7 +270,7 @@ def test_sensitivity_goes_through_the_delegate(adder: Path, tmp_path: Path) -> N
     write_dataset(data)
     write_exported(exported, verified)
     (exported / "int8" / "model.tflite").write_bytes(doubled_means())
-    config = dataclasses.replace(QUICK, backends=("cpu", f"delegate:{adder}?wrong=1"))
+    config = dataclasses.replace(QUICK, backends=("cpu", f"delegate:{adder}?wrong=1"), rounds=1)
     bench(dataset_folder=data, exported=exported, verified=verified, config=config, out=out)
     record = read_bench(out / "int8@delegate-libadder.so-wrong-1-1t.json")
     assert record.status is Status.OK and record.evaluation is not None, record.reason

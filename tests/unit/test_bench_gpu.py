@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench_data import CARD, PX, write_dataset, write_exported
+from bench_run import fresh_run
+from command import edgekd
 from edgekd.config import BenchConfig
 from edgekd.metrics.predictions import read_predictions
+from edgekd.plain import write_json
 from edgekd.runtimes.vulkan import driver_environment, mapped_drivers
 from edgekd_bench.asked import fallback
 from edgekd_bench.compare import simulation
 from edgekd_bench.measure import run_worker
 from edgekd_bench.record import BenchRecord, read_bench
+from edgekd_bench.roofline import convolution
 from edgekd_bench.round import Backend, Request, Round, Status
 from edgekd_bench.station import bench, bench_files
 from edgekd_converters.gpu_check import HOW_TO_GET
@@ -76,6 +82,22 @@ def test_the_adapter_that_ran_is_named(driver: str, model: Path) -> None:
     assert found.input[0].shape == (1, PX, PX, 3)
 
 
+def test_a_record_holds_the_proof_that_the_driver_worked(driver: str, tmp_path: Path) -> None:
+    """The driver is mapped; a software one also used the processor, in threads of its own."""
+    path = tmp_path / "net.tflite"
+    path.write_bytes(convolution(side=48, window=3, channels=16, eight_bit=False))
+    (record,) = bench_files({"net": path}, QUICK)
+    assert record.status is Status.OK, record.reason
+    assert record.versions["vulkan driver"].startswith("lib")
+    assert record.driver_share is not None and 0 <= record.driver_share <= 1
+    if simulation(record):
+        assert record.driver_share > 0.8
+    (plain,) = bench_files({"net": path}, dataclasses.replace(QUICK, backends=("cpu",)))
+    assert plain.status is Status.OK and plain.driver_share is None
+    write_json(tmp_path / "record.json", record)
+    assert read_bench(tmp_path / "record.json") == record
+
+
 def test_a_run_ends_with_the_answer_in_hand(driver: str, model: Path, tmp_path: Path) -> None:
     """What is timed returns the values: submitting the work alone, which takes far less, cannot."""
     done = subprocess.run(
@@ -103,6 +125,7 @@ def test_sensitivity_goes_through_the_gpu_and_a_software_driver_has_no_latency(
     means = read_predictions(out / "int8@gpu-1t.predictions.csv", CARD.malignant)
     assert means.logits[means.labels, 0].min() > means.logits[~means.labels, 0].max()
     assert str(tmp_path) not in (out / "int8@gpu-1t.json").read_text()
+    assert record.versions["vulkan driver"].startswith("lib")
     check_software(record)
 
 
@@ -174,3 +197,42 @@ def test_mapped_drivers_are_seen(tmp_path: Path) -> None:
     maps.write_text("".join(f"{row}{name}\n" for name in names) + "7f00-7f01 r-xp 0 00:00 0\n")
     assert mapped_drivers(maps) == ("libGLX_nvidia.so.0", "libvk_swiftshader.so")
     assert mapped_drivers(tmp_path / "absent") == ()
+
+
+def required(run: Path, backend: str) -> Any:
+    """`edgekd bench RUN --require-device`, as short as it can be."""
+    quick = [f"--set=bench.{setting}" for setting in ("min_runs=2", "min_seconds=0", "rounds=1")]
+    return edgekd("bench", run, "--backend", backend, "--threads", 1, "--require-device", "--quiet", *quick)
+
+
+def test_a_run_whose_required_device_is_absent_ends_with_5_and_keeps_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fresh_run(tmp_path / "run", tmp_path / "parts")
+    monkeypatch.setenv("VK_DRIVER_FILES", str(tmp_path / "absent.json"))
+    done = required(run, "cpu,gpu")
+    assert done.exit_code == 5, done.output
+    assert done.stderr == f"edgekd: int8@gpu-1t: unavailable: {HOW_TO_GET}\n"
+    kept = {path.stem: read_bench(path) for path in (run / "bench").glob("*@*.json")}
+    assert {name: record.status for name, record in kept.items()} == {
+        "int8@cpu-1t": Status.OK,
+        "int8@gpu-1t": Status.UNAVAILABLE,
+    }
+    assert kept["int8@gpu-1t"].driver_share is None and kept["int8@cpu-1t"].driver_share is None
+    step = (run / "bench" / "step.json").read_bytes()
+    assert required(run, "cpu,gpu").exit_code == 5  # told again from the records: nothing is measured anew
+    assert (run / "bench" / "step.json").read_bytes() == step
+
+
+def test_a_run_that_fell_back_to_software_ends_with_5_and_keeps_its_record(
+    driver: str, tmp_path: Path
+) -> None:
+    run = fresh_run(tmp_path / "run", tmp_path / "parts")
+    done = required(run, "gpu")
+    record = read_bench(run / "bench" / "int8@gpu-1t.json")
+    assert record.status is Status.OK
+    if simulation(record) is None:
+        assert done.exit_code == 0
+        return
+    assert done.exit_code == 5
+    assert done.stderr == f"edgekd: int8@gpu-1t: ran on {record.actual_accelerator}, no device\n"

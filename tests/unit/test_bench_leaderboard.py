@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_data import LABELS, one_record
+from command import edgekd
 from edgekd.card import OperatingPoint
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.intervals import Estimate
@@ -197,13 +196,6 @@ def test_without_evaluations_there_is_a_table_and_no_picture(tmp_path: Path) -> 
     assert "No record was evaluated" in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
 
 
-def edgekd(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "leaderboard"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def test_bad_input_is_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("", encoding="utf-8")
@@ -212,16 +204,17 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path) -> None:
         ([tmp_path / "empty", "--out", tmp_path / "o"], 4, "no benchmark record"),
         ([folder, "--quiet", "--out", tmp_path / "file"], 2, "is a file"),
     ):
-        done = edgekd(*arguments)
-        assert (done.returncode, done.stdout) == (code, "")
+        done = edgekd("leaderboard", *arguments)
+        assert (done.exit_code, done.stdout) == (code, "")
         last = done.stderr.splitlines()[-1]
         assert last.startswith("edgekd: ") and said in last and "Traceback" not in done.stderr
 
 
 def test_the_command_prints_what_it_writes(folder: Path, tmp_path: Path) -> None:
-    done = edgekd(folder, "--out", tmp_path / "o")
-    assert done.returncode == 0, done.stderr
+    done = edgekd("leaderboard", folder, "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.stderr
     assert "skipped 1 JSON files" in done.stderr
-    assert done.stdout == (tmp_path / "o" / "leaderboard.md").read_text(encoding="utf-8").rstrip("\n") + "\n"
-    entries = json.loads(edgekd(folder, "--json").stdout)
+    written = (tmp_path / "o" / "leaderboard.md").read_text(encoding="utf-8")
+    assert written == f"# Leaderboard\n\n{done.stdout}"
+    entries = json.loads(edgekd("leaderboard", folder, "--json").stdout)
     assert [entry["label"] for entry in entries] == ["toy", "fp32", "int8", "worse"]

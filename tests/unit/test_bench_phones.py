@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from adb_device import (
-    ADB,
-    FIGURES,
-    NO_ADB,
-    PROPERTIES,
-    Device,
-    connecting,
-    free_port,
-    printing,
-    private_server,
-    write_tool,
-)
+from adb_device import Device
+from adb_tools import ADB, FIGURES, NO_ADB, PROPERTIES, free_port, printing, write_tool
+from command import edgekd
 from edgekd.config import BenchConfig
 from edgekd.errors import DeviceError, UsageError
 from edgekd.plain import write_json
-from edgekd_bench.adb_client import Adb, find_adb
 from edgekd_bench.asked import require_device
 from edgekd_bench.compare import compare_latency
 from edgekd_bench.leaderboard import markdown, read_board
@@ -35,26 +22,10 @@ from edgekd_bench.round import Status
 from edgekd_bench.station import bench_files
 
 GPU = "Replacing 65 out of 65 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 1 partitions\n"
-pytestmark = pytest.mark.skipif(ADB is None, reason=NO_ADB)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def private_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with private_server(tmp_path_factory.mktemp("home")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def adb() -> Adb:
-    found = find_adb()
-    assert found.call("start-server").status == 0
-    return found
-
-
-@pytest.fixture
-def connect(adb: Adb, tmp_path: Path) -> Iterator[Callable[..., Device]]:
-    with connecting(adb, tmp_path) as make:
-        yield make
+pytestmark = [
+    pytest.mark.skipif(ADB is None, reason=NO_ADB),
+    pytest.mark.usefixtures("private_port"),
+]
 
 
 @pytest.fixture
@@ -223,13 +194,6 @@ def test_phones_are_compared_and_ranked(connect: Callable[..., Device], model: P
     assert "5.05 (p95 5.30)" in row and "Nobody Test 1, none" in row
 
 
-def edgekd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "bench", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environment}
-    )
-
-
 def test_the_command_without_a_phone(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = str(write_tool(tmp_path, ""))
     with free_port(monkeypatch):
@@ -238,8 +202,8 @@ def test_the_command_without_a_phone(model: Path, tmp_path: Path, monkeypatch: p
             (["--backend", "adb"], {"EDGEKD_BENCHMARK_MODEL": tool}, 5, "edgekd: no phone is connected"),
             (["--backend", f"adb?tool={tool}"], {"PATH": str(tmp_path)}, 4, "edgekd: adb is not installed"),
         ):
-            done = edgekd(str(model), *arguments, **environment)
-            assert done.returncode == code, done.stderr
+            done = edgekd("bench", str(model), *arguments, **environment)
+            assert done.exit_code == code, done.stderr
             assert said in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
 
 
@@ -248,11 +212,12 @@ def test_the_command_with_a_phone(connect: Callable[..., Device], model: Path, t
     device.write("/sys/devices/system/cpu/cpu0/online", "1\n")
     tool = write_tool(tmp_path, printing(FIGURES))
     done = edgekd(
+        "bench",
         str(model),
         *("--backend", f"adb:{device.address}?tool={tool}", "--threads", "4", "--set", "rounds=1"),
         *("--out", str(tmp_path / "kept"), "--require-device"),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Nobody Test 1, none, 1 cores; benchmark_model ")
     assert f"adb:{device.address}" in lines[2] and "4.04 (p95 4.30)" in lines[2]

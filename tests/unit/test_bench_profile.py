@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command import edgekd
 from edgekd.errors import ModelError
 from edgekd.plain import from_plain, read_json, to_plain
 from edgekd_bench.profile import Profile, grouped, profile, rows, write_profile
@@ -167,13 +166,6 @@ def test_a_profile_is_written_with_its_picture(found: Profile, tmp_path: Path) -
     assert drawn == (tmp_path / "two" / "profile.svg").read_text(encoding="utf-8")
 
 
-def edgekd(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from edgekd.cli.app import main; main()", "profile"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300
-    )
-
-
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"not a model at all")
     good = tmp_path / "good.tflite"
@@ -184,8 +176,8 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         ([good, "--threads", 0], 2),
         ([good, "--out", good], 2),
     ):
-        done = edgekd(*arguments)
-        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        done = edgekd("profile", *arguments)
+        assert (done.exit_code, done.stdout) == (code, ""), done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -193,8 +185,8 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
 def test_the_command_measures_the_peaks_of_this_machine(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(convolution(side=12, window=3, channels=8, eight_bit=True))
-    done = edgekd(path, "--runs", 5, "--json", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    done = edgekd("profile", path, "--runs", 5, "--json", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["peaks"]["int8_gmac_per_s"] > 0
     assert [one["copy_bytes"] for one in record["peaks"]["bandwidths"]] == sorted(

@@ -41,7 +41,20 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "verb",
     [
-        *("run", "data inspect", "data audit", "data prepare", "data fetch", "data tfrecord", "data synthesise", "teach", "distill", "qat", "export", "verify"),
+        *(
+            "run",
+            "data inspect",
+            "data audit",
+            "data prepare",
+            "data fetch",
+            "data tfrecord",
+            "data synthesise",
+            "teach",
+            "distill",
+            "qat",
+            "export",
+            "verify",
+        ),
         *(
             "bench",
             "report",
