@@ -55,6 +55,7 @@ _NEEDS: Mapping[Station, tuple[Station, ...]] = {
 _UNREAD: Mapping[str, tuple[str, ...]] = {Station.DATA.value: ("audit.json", "split.json")}
 
 _TRAINED = (Station.TEACH, Station.DISTILL, Station.QAT)
+_QUANTIZED = (Station.EXPORT, Station.VERIFY, Station.REPORT)
 _TRAINING = ("tensorflow", "tf-keras", "numpy", "opencv-python-headless")
 _TOOLS: Mapping[Station, tuple[str, ...]] = {
     Station.DATA: ("numpy", "opencv-python-headless"),
@@ -72,7 +73,7 @@ def needs(experiment: Experiment, station: Station) -> tuple[Station, ...]:
     """The stations whose outputs `station` reads; the undistilled student reads no teacher."""
     if station is Station.DISTILL and experiment.distill.method is DistillMethod.NONE:
         return (Station.DATA,)
-    if station in (Station.EXPORT, Station.VERIFY) and Precision.INT8 not in experiment.export.precisions:
+    if station in _QUANTIZED and Precision.INT8 not in experiment.export.precisions:
         return tuple(need for need in _NEEDS[station] if need is not Station.QAT)
     return _NEEDS[station]
 

@@ -6,11 +6,24 @@ from collections.abc import Callable, Mapping
 
 from edgekd.config import Experiment
 from edgekd.errors import UnknownNameError
-from edgekd.experiments import isic2017, quickstart
+from edgekd.experiments import (
+    adepu2023,
+    folders,
+    inception2020,
+    isic2017,
+    khan2022,
+    quickstart,
+    zunair2020,
+)
 
 EXPERIMENTS: Mapping[str, Callable[[bool], Experiment]] = {
-    "isic2017": isic2017.experiment,
     "quickstart": quickstart.experiment,
+    "isic2017": isic2017.experiment,
+    "adepu2023": adepu2023.experiment,
+    "khan2022": khan2022.experiment,
+    "zunair2020": zunair2020.experiment,
+    "inception2020": inception2020.experiment,
+    "folders": folders.experiment,
 }
 
 
