@@ -15,9 +15,8 @@ Corrected - One teacher fold taught every student fold, which so had heard of it
           - The student was EfficientNet-B2, whose layers cannot be trained for 8 bits. The phone gets
             MobileNetV2; B2 remains to be had, in every format but the trained int8:
             --set distill.model.name=efficientnet_b2 --set export.precisions=fp32,fp16,dynamic,int8-ptq
-
-          With more than two diagnoses the student's loss is that of the malignancy score, and the teacher's
-          runs over the diagnoses with α on the malignant ones.
+          - With more than two diagnoses the student's loss is that of the malignancy score, and the teacher's
+            runs over the diagnoses with α on the malignant ones.
 Command   edgekd run adepu2023 --data-root DIR/isic2020
           (DIR/isic2017 or DIR/ham10000 in its place: the layout is recognised, the method stays)
 Time      a GPU is meant: the teacher takes 0.7 core-seconds a training image, four core-hours an epoch.
