@@ -28,7 +28,7 @@ _UNSAFE_OPERATIONS = frozenset({
     *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"),
     *("TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset", "WholeFileReaderV2", "RpcCall"),
 })  # fmt: skip
-_TRUST = "if you trust its maker, say so with --trust"
+_TRUST = "if you trust its maker, export it with --trust"
 
 
 def load_model(path: Path, scaling: Scaling, *, trusted: bool = False) -> Any:
@@ -51,6 +51,15 @@ def load_model(path: Path, scaling: Scaling, *, trusted: bool = False) -> Any:
     return with_scaling(inner, scaling)
 
 
+def require_no_code(path: Path) -> None:
+    """Refuse the .h5 file `path` when loading it would run code of its own.
+
+    Raises:
+        ModelError: it would, or it is no Keras model.
+    """
+    _require_harmless(path, _h5_config(path))
+
+
 def _load_keras(path: Path, trusted: bool) -> Any:
     config = _archive_config(path)
     return _without_activation(_load_described(path, config, trusted))
@@ -61,13 +70,18 @@ def _load_h5(path: Path, trusted: bool) -> Any:
 
 
 def _load_described(path: Path, config: Any, trusted: bool) -> Any:
-    unsafe = sorted({name for name in _class_names(config) if name in _UNSAFE_LAYERS})
-    if unsafe and not trusted:
-        raise ModelError(f"{path}: holds {', '.join(unsafe)}, which runs code of the file; {_TRUST}")
+    if not trusted:
+        _require_harmless(path, config)
     model = load_keras(path)
     if not model.layers:
         raise ModelError(f"{path}: a network without layers")
     return model
+
+
+def _require_harmless(path: Path, config: Any) -> None:
+    unsafe = sorted({name for name in _class_names(config) if name in _UNSAFE_LAYERS})
+    if unsafe:
+        raise ModelError(f"{path}: holds {', '.join(unsafe)}, which runs code of the file; {_TRUST}")
 
 
 def _archive_config(path: Path) -> Any:

@@ -174,7 +174,9 @@ def _h5(model: Path, scaling: Scaling | None) -> Extractor:
     if scaling is not None:
         return _keras(model, scaling)
     from edgekd.models.quantize import load_quantized
+    from edgekd_converters.stranger import require_no_code
 
+    require_no_code(model)
     try:
         return KerasExtractor(load_quantized(model))
     except ModelError as error:

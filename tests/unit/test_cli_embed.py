@@ -105,3 +105,19 @@ def test_what_lies_nowhere_is_one_line(line, tmp_path):
         done = run(*arguments, "--out", tmp_path / "out")
         assert done.exit_code == code
         assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.tf
+@pytest.mark.filterwarnings("ignore:.*HDF5 file")
+def test_code_in_a_file_is_not_run(line, tmp_path):
+    from edgekd import lazy
+
+    keras, ran = lazy.keras(), tmp_path / "ran"
+    image = keras.Input((PX, PX, 3))
+    touching = keras.layers.Lambda(lambda x, ran=str(ran): (open(ran, "a").close(), x)[1])  # noqa: PTH123
+    keras.Model(image, keras.layers.Flatten()(touching(image)), name="core").save(tmp_path / "model.h5")
+    ran.unlink()
+    done = run(tmp_path / "model.h5", "--data", line, "--out", tmp_path / "out")
+    assert done.exit_code == 4
+    assert "holds Lambda, which runs code of the file" in done.stderr
+    assert not ran.exists()
