@@ -23,7 +23,9 @@ from edgekd.models import weights
 from edgekd.models.applications import APPLICATIONS, application
 from edgekd.models.densenet import densenet161
 from edgekd.models.dsnet import dsnet
+from edgekd.models.efficientnet_lite import efficientnet_lite0
 from edgekd.models.mobilenet import mobilenet_v2, mobilenet_v3_small_minimalistic
+from edgekd.models.mobilenet_v4 import mobilenet_v4_conv_small
 from edgekd.models.scaling import Scaling, scale
 from edgekd.models.weights import first_line
 from edgekd.patient_input import TENSOR
@@ -54,6 +56,8 @@ class Family:
 STUDENTS: Mapping[str, Family] = {
     "mobilenet_v2": Family(backbone=mobilenet_v2, widths=True),
     "mobilenet_v3_small_minimalistic": Family(backbone=mobilenet_v3_small_minimalistic, widths=True),
+    "mobilenet_v4_conv_small": Family(backbone=mobilenet_v4_conv_small, widths=True, published=False),
+    "efficientnet_lite0": Family(backbone=efficientnet_lite0, widths=True, published=False),
     "dsnet": Family(backbone=dsnet, widths=True, flatten=True, published=False),
 }
 """The networks whose every layer can be quantized to 8 bits."""

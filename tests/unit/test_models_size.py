@@ -19,6 +19,10 @@ STUDENTS = [
     ("mobilenet_v2", 0.5),
     ("mobilenet_v2", 0.35),
     ("mobilenet_v3_small_minimalistic", 1.0),
+    ("mobilenet_v4_conv_small", 1.0),
+    ("mobilenet_v4_conv_small", 0.5),
+    ("efficientnet_lite0", 1.0),
+    ("efficientnet_lite0", 0.5),
     ("dsnet", 1.0),
 ]
 
@@ -43,6 +47,21 @@ def test_every_kind_of_layer_is_counted() -> None:
 def test_dsnet_has_the_parameters_of_the_paper() -> None:
     model = build(ModelConfig(name="dsnet", weights="none"), input_px=224, n_logits=2, seed=1)
     assert count_parameters(model) == 268_898
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        # Qin et al. 2024, table 5: 3.8 M, 0.2 G; timm's mobilenetv4_conv_small to the unit.
+        ("mobilenet_v4_conv_small", 3_774_024, (0.18e9, 0.20e9)),
+        # EfficientNet-Lite's README: 4.7 M, 407 M with the work of normalization; timm's efficientnet_lite0.
+        ("efficientnet_lite0", 4_652_008, (0.38e9, 0.41e9)),
+    ],
+)
+def test_a_student_has_its_published_size(name: str, parameters: int, macs: tuple[float, float]) -> None:
+    size = describe(build(ModelConfig(name=name, weights="none"), input_px=224, n_logits=1000, seed=1))
+    assert size.trainable == parameters
+    assert macs[0] < size.macs < macs[1]
 
 
 def test_students_keep_their_size(regenerate_golden: bool) -> None:
