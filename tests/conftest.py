@@ -1,8 +1,10 @@
-"""Shared by all tests: where the real images lie, and how golden files are regenerated."""
+"""Shared by all tests: where the real images lie, how golden files are regenerated, a log as at first."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,12 @@ def shared() -> Path:
 def regenerate_golden() -> bool:
     """Whether golden files are to be written anew instead of compared (EDGEKD_REGENERATE_GOLDEN=1)."""
     return os.environ.get("EDGEKD_REGENERATE_GOLDEN") == "1"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_first() -> Iterator[None]:
+    """A command sets the log up for its own stream; the test after it hears as if there had been none."""
+    yield
+    log = logging.getLogger("edgekd")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgekd import console
 from edgekd.cli.app import app
 from edgekd.cli.check import Found, judge, run_checks
 from edgekd.config import ModelConfig
@@ -37,13 +36,6 @@ Operator                       Count      Status
 
 AVERAGE_POOL_2D                1          Mapped to Edge TPU
 """
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before(monkeypatch):
-    """The command sets the log up for a stream that ends with it."""
-    for name in ("handlers", "propagate", "level"):
-        monkeypatch.setattr(console.log, name, getattr(console.log, name))
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ def test_isic2019_leaves_out_what_nobody_knows(tmp_path: Path, caplog: pytest.Lo
     (root / "ISIC_2019_Test_GroundTruth.csv").write_text(f"{HEAD_2019},score_weight\n{truth}")
     people = "".join(f"{name},,,\n" for name in names)
     (root / "ISIC_2019_Test_Metadata.csv").write_text(f"image,age_approx,anatom_site_general,sex\n{people}")
-    logging.getLogger("edgekd").propagate = True
     with caplog.at_level(logging.WARNING, "edgekd"):
         rows = read(SourceKind.ISIC2019, root)
     assert "without a row" not in caplog.text

@@ -34,7 +34,6 @@ def test_isic2020_is_read(tmp_path: Path) -> None:
 
 def test_isic2020_copies_are_left_out_on_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = lay_out(tmp_path, SourceKind.ISIC2020)
-    logging.getLogger("edgekd").propagate = True
     with caplog.at_level(logging.WARNING, "edgekd"):
         assert "ISIC_8521950" not in read(SourceKind.ISIC2020, root)
     assert "without a row" not in caplog.text
@@ -101,7 +100,6 @@ def test_isic2020_from_kaggle(
     if not listed:
         (root / "ISIC_2020_Training_Duplicates.csv").unlink()
     assert detect_kind(root) is SourceKind.ISIC2020
-    logging.getLogger("edgekd").propagate = True
     with caplog.at_level(logging.WARNING, "edgekd"):
         rows = read(SourceKind.ISIC2020, root)
     assert ("the 425 copies it lists stay" in caplog.text) is not listed

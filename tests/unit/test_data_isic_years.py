@@ -34,7 +34,6 @@ from isic_layouts import (
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    logging.getLogger("edgekd").propagate = True
     caplog.set_level(logging.WARNING, "edgekd")
     return caplog
 

@@ -116,7 +116,6 @@ def test_images_without_a_row_are_told(isic: Path, caplog: pytest.LogCaptureFixt
     touch(
         isic, *(f"ISIC-2017_Training_Data/ISIC_9{n}.jpg" for n in range(5)), "ISIC-2017_Training_Data/._x.jpg"
     )
-    logging.getLogger("edgekd").propagate = True
     with caplog.at_level(logging.WARNING, "edgekd"):
         assert len(source(SourceKind.ISIC2017, isic).rows()) == 9
     assert "5 images without a row" in caplog.text

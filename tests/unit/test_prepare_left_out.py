@@ -56,7 +56,6 @@ def test_they_are_on_record_with_the_reason(
     config: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "out").mkdir()
-    logging.getLogger("edgekd").propagate = True
     with caplog.at_level(logging.WARNING, "edgekd"):
         metrics = prepare(config=config, seed=1, out=tmp_path / "out")
     told = "5 images left out, see split.json: 3 unknown diagnosis, 2 listed duplicate"

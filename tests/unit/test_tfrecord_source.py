@@ -33,11 +33,8 @@ CODES = {
 
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logger = logging.getLogger("edgekd")
-    before, logger.propagate = logger.propagate, True
     with caplog.at_level(logging.WARNING, logger="edgekd"):
         yield caplog
-    logger.propagate = before
 
 
 @pytest.fixture
