@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from edgekd.config import (
     AugmentConfig,
+    BenchConfig,
     DataConfig,
     DistillConfig,
     Experiment,
@@ -67,6 +68,7 @@ def experiment(quick: bool) -> Experiment:
             )
         ),
         verify=VerifyConfig(margin=0.05),
+        bench=BenchConfig(rounds=10),
     )
 
 
