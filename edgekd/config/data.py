@@ -43,9 +43,9 @@ class DataConfig:
     for random crops), validation and test images at `input_px`, which is the network's input. Sources
     without an official split are divided by `validation_fraction` and `test_fraction`, stratified,
     grouped by patient and lesion. `drop_leaks` removes the train (or validation) side of near-identical
-    pairs. `hair` is done to every picture before the crop, on the phone too. `patient` names what is
-    known of the person and is a second input of every network; `patient_context` adds how a lesion
-    differs from the person's others.
+    pairs. `binary` tells malignant from benign only, whatever is known of the diagnosis. `hair` is done to
+    every picture before the crop, on the phone too. `patient` names what is known of the person and is a
+    second input of every network; `patient_context` adds how a lesion differs from the person's others.
     """
 
     sources: tuple[SourceConfig, ...]
@@ -55,6 +55,7 @@ class DataConfig:
     validation_fraction: float = 0.15
     test_fraction: float = 0.20
     drop_leaks: bool = True
+    binary: bool = False
     hair: HairRemoval = HairRemoval.NONE
     patient: tuple[PatientField, ...] = ()
     patient_context: bool = False

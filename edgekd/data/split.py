@@ -66,16 +66,17 @@ def assign_splits(
 ) -> Assignment:
     """`rows` of all sources, in the order of `config.sources`, each with its split.
 
-    Where any row is only benign or malignant, all rows are. A source without validation (or test) gives part
-    of its training rows; a row without split goes where an official row of its lesion or patient is.
-    Synthetic images have no say in this: they join their parents in train, or are left out. `left_out` is
-    what the sources left out themselves.
+    Where any row is only benign or malignant, or `config.binary` says so, all rows are. A source without
+    validation (or test) gives part of its training rows; a row without split goes where an official row of
+    its lesion or patient is. Synthetic images have no say in this: they join their parents in train, or are
+    left out. `left_out` is what the sources left out themselves.
 
     Raises:
         DataError: an id comes twice in one source.
     """
     kept, dropped = _unique(rows)
-    photographs, synthetic = apart(_collapsed(sorted(kept, key=lambda row: row.image_id)))
+    ordered = sorted(kept, key=lambda row: row.image_id)
+    photographs, synthetic = apart(_collapsed(ordered, binary=config.binary))
     splits = _allocate(photographs, config, seed)
     placed = [replace(row, split=split) for row, split in zip(photographs, splits, strict=True)]
     joined, orphans = follow_parents(synthetic, placed)
@@ -161,8 +162,8 @@ def _partnered(left_out: Sequence[Dropped], rows: Sequence[Row]) -> tuple[Droppe
     return tuple(replace(one, partner_split=place.get((one.source, one.partner))) for one in left_out)
 
 
-def _collapsed(rows: Sequence[Row]) -> list[Row]:
-    if not any(row.diagnosis in BINARY for row in rows):
+def _collapsed(rows: Sequence[Row], *, binary: bool) -> list[Row]:
+    if not binary and not any(row.diagnosis in BINARY for row in rows):
         return list(rows)
     return [replace(row, diagnosis=BINARY[row.malignant]) for row in rows]
 

@@ -58,7 +58,7 @@ def experiment(quick: bool) -> Experiment:
 def _full() -> Experiment:
     return Experiment(
         name="folders",
-        data=DataConfig(sources=(SourceConfig(name="folders", kind=SourceKind.FOLDERS),)),
+        data=DataConfig(sources=(SourceConfig(name="folders", kind=SourceKind.FOLDERS),), binary=True),
         teach=TeachConfig(model=ModelConfig(name="densenet161", frozen=True), fit=_fit(5)),
         distill=DistillConfig(
             model=ModelConfig(name="mobilenet_v2", width=0.35),

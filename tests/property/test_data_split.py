@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -136,6 +137,13 @@ def test_a_binary_source_makes_all_binary() -> None:
     rows = [row(0, "mel"), row(1, "bkl"), row(2, "benign", source="b")]
     found = assign_splits(rows, config("a", "b"), 1).rows
     assert [one.diagnosis for one in found] == ["malignant", "benign", "benign"]
+
+
+def test_binary_is_to_be_had_of_any_diagnoses() -> None:
+    rows = [row(0, "mel"), row(1, "bkl"), row(2, "nv")]
+    asked = replace(config("a"), binary=True)
+    assert [one.diagnosis for one in assign_splits(rows, asked, 1).rows] == ["malignant", "benign", "benign"]
+    assert [one.diagnosis for one in assign_splits(rows, config("a"), 1).rows] == ["mel", "bkl", "nv"]
 
 
 def test_an_id_of_an_earlier_source_is_left_out_on_record() -> None:
