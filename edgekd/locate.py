@@ -76,8 +76,9 @@ def _weights(model: ModelConfig, folder: Path | None) -> ModelConfig:
 
 
 def _backbone(model: ModelConfig, folder: Path) -> Path:
-    pattern = f"{model.name}_{model.width}_*_imagenet_no_top.weights.h5"
+    width = model.sliced_from or model.width
+    pattern = f"{model.name}_{width}_*_imagenet_no_top.weights.h5"
     found = sorted(folder.glob(pattern))
     if not found:
-        raise ModelError(f"{folder}: no file {pattern} for {model.name} of width {model.width}")
+        raise ModelError(f"{folder}: no file {pattern} for {model.name} of width {width}")
     return found[0]

@@ -96,5 +96,5 @@ def _with_known_places(experiment: Experiment, known: Experiment) -> Experiment:
 
 
 def _known_weights(model: ModelConfig, known: ModelConfig) -> ModelConfig:
-    same = (model.name, model.width) == (known.name, known.width)
+    same = all(getattr(model, name) == getattr(known, name) for name in ("name", "width", "sliced_from"))
     return dataclasses.replace(model, weights=known.weights) if same and model.weights == IMAGENET else model

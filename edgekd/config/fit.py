@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgekd.config.names import IMAGENET, HairRemoval, Optimizer, require
+from edgekd.config.names import IMAGENET, NO_WEIGHTS, HairRemoval, Optimizer, require
 
 _DEGREES = {"rotation_degrees": 180, "shear_degrees": 45}
 
@@ -108,6 +108,11 @@ class ModelConfig:
     `weights` is "imagenet" (downloaded by Keras), the path of a weights file, or "none" by explicit choice.
     `frozen`: only the head is trained. `patient_units` are the dense layers that patient data go through
     before they join the picture's features, where the data have them.
+
+    MobileNetV2 can be made smaller in two ways that keep weights of ImageNet. With `blocks` it ends after so
+    many of its 17 blocks and the widening convolution that follows them (0: all); `weights` may be those
+    of the whole network. With `sliced_from` the weights are those of that width, and the channels that say
+    most are taken out of them (0: the weights are of this `width`).
     """
 
     name: str = "mobilenet_v2"
@@ -116,7 +121,18 @@ class ModelConfig:
     dropout: float = 0.2
     frozen: bool = False
     patient_units: tuple[int, ...] = (16,)
+    blocks: int = 0
+    sliced_from: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.width > 0, f"width is {self.width}, expected more than 0")
+        require(self.blocks >= 0, f"blocks is {self.blocks}, expected 0 (all) or more")
+        require(
+            self.sliced_from == 0 or self.sliced_from >= self.width,
+            f"sliced_from is {self.sliced_from}, expected 0 or a width of {self.width} or more",
+        )
+        require(
+            self.sliced_from == 0 or self.weights != NO_WEIGHTS,
+            f"sliced_from is {self.sliced_from} and weights is none, expected the weights of that width",
+        )
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected [0, 1)")

@@ -8,6 +8,7 @@ the picture's features behind dense layers of its own.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from edgekd.models.efficientnet_lite import efficientnet_lite0
 from edgekd.models.mobilenet import mobilenet_v2, mobilenet_v3_small_minimalistic
 from edgekd.models.mobilenet_v4 import mobilenet_v4_conv_small
 from edgekd.models.scaling import Scaling, scale
+from edgekd.models.slice import sliced
 from edgekd.models.weights import first_line
 from edgekd.patient_input import TENSOR
 from edgekd.plain import digest
@@ -42,19 +44,21 @@ _FEATURES = "features"
 class Family:
     """How the networks of one name are made.
 
-    `backbone` takes px, weights (None or "imagenet") and, with `widths`, width, and gives a flat model up to
-    its last feature map. `flatten`: the head reads the whole feature map instead of its average.
+    `backbone` takes px, weights (None or "imagenet"), with `widths` width and with `cuts` blocks, and gives a
+    flat model up to its last feature map. `cuts`: it can end early, or be sliced from a wider one.
+    `flatten`: the head reads the whole feature map instead of its average.
     """
 
     backbone: Callable[..., tf_keras.Model]
     scaling: Scaling = Scaling.SIGNED
     widths: bool = False
+    cuts: bool = False
     flatten: bool = False
     published: bool = True
 
 
 STUDENTS: Mapping[str, Family] = {
-    "mobilenet_v2": Family(backbone=mobilenet_v2, widths=True),
+    "mobilenet_v2": Family(backbone=mobilenet_v2, widths=True, cuts=True),
     "mobilenet_v3_small_minimalistic": Family(backbone=mobilenet_v3_small_minimalistic, widths=True),
     "mobilenet_v4_conv_small": Family(backbone=mobilenet_v4_conv_small, widths=True, published=False),
     "efficientnet_lite0": Family(backbone=efficientnet_lite0, widths=True, published=False),
@@ -90,7 +94,7 @@ def build(
 
     Raises:
         UnknownNameError: no network has this name.
-        UsageError: the network does not exist at this width or input size.
+        UsageError: the network does not exist at this width, number of blocks or input size.
         ModelError: the weights cannot be had, or do not fit.
     """
     if config.name not in CATALOGUE:
@@ -157,8 +161,12 @@ def leaves(model: tf_keras.Model) -> Iterator[Any]:
 def _backbone(family: Family, config: ModelConfig, px: int, published: str | None) -> tf_keras.Model:
     if not family.widths and config.width != 1:
         raise UsageError(f"{config.name} exists at width 1 only, got {config.width:g}; set width=1")
+    if not family.cuts and (config.blocks or config.sliced_from):
+        given = f"blocks={config.blocks} and sliced_from={config.sliced_from:g}"
+        raise UsageError(f"{config.name} can be neither cut nor sliced, got {given}; leave both 0")
     width = {"width": config.width} if family.widths else {}
-    return family.backbone(px=px, weights=published, **width)
+    blocks = {"blocks": config.blocks} if family.cuts else {}
+    return family.backbone(px=px, weights=published, **width, **blocks)
 
 
 def _with_head(
@@ -186,8 +194,9 @@ def _patient_part(patient: Any, units: tuple[int, ...]) -> Any:
 
 def _freeze(inner: tf_keras.Model, config: ModelConfig) -> None:
     """Let only the layers behind the features of the image learn."""
-    if config.weights == NO_WEIGHTS:
-        log.warning("%s is frozen on random weights: its head learns from arbitrary features", config.name)
+    if config.weights == NO_WEIGHTS or config.sliced_from:
+        kind = "sliced" if config.sliced_from else "random"
+        log.warning("%s is frozen on %s weights: its head learns from arbitrary features", config.name, kind)
     for layer in lazy.keras().Model(inner.inputs[0], inner.get_layer(_FEATURES).input).layers:
         layer.trainable = False
 
@@ -213,13 +222,26 @@ def _load(inner: tf_keras.Model, family: Family, config: ModelConfig, px: int) -
     if config.weights == NO_WEIGHTS:
         return
     backbone = lazy.keras().Model(inner.inputs[0], inner.get_layer(_FEATURES).input)
-    what = (
-        f"{config.name} width {config.width:g} at {px} px" if family.widths else f"{config.name} at {px} px"
-    )
+    if not config.sliced_from:
+        _fill(inner, backbone, family, config, px)
+        return
+    wider = dataclasses.replace(config, width=config.sliced_from, sliced_from=0.0)
+    wide = _backbone(family, wider, px, None)
+    _fill(wide, wide, family, wider, px)
+    sliced(wide, backbone)
+
+
+def _fill(
+    inner: tf_keras.Model, backbone: tf_keras.Model, family: Family, config: ModelConfig, px: int
+) -> None:
+    """Set `backbone`, or all of `inner`, to weights that are of `config`'s own width."""
+    what = config.name + (f" width {config.width:g}" if family.widths else "")
+    what += (f" ending after block {config.blocks}" if config.blocks else "") + f" at {px} px"
     if config.weights == IMAGENET:
         weights.load_published(backbone, lambda: _published(family, config, px), what)
-    else:
-        weights.load_file(inner, backbone, Path(config.weights).expanduser(), what)
+        return
+    whole = _backbone(family, dataclasses.replace(config, blocks=0), px, None) if config.blocks else None
+    weights.load_file(inner, backbone, Path(config.weights).expanduser(), what, whole=whole)
 
 
 def _published(family: Family, config: ModelConfig, px: int) -> tf_keras.Model:

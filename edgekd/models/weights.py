@@ -55,10 +55,18 @@ def load_published(backbone: tf_keras.Model, build: Callable[[], tf_keras.Model]
     backbone.set_weights(published.get_weights())
 
 
-def load_file(core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what: str) -> None:
+def load_file(
+    core: tf_keras.Model,
+    backbone: tf_keras.Model,
+    path: Path,
+    what: str,
+    *,
+    whole: tf_keras.Model | None = None,
+) -> None:
     """Set the weights of `backbone` (or of all of `core`, where the file holds a head that fits) from `path`.
 
     Read are `.weights.h5`, the older `.h5` (weights or whole model; no code in it is run) and `.keras`.
+    Where `backbone` is the beginning of a longer network, that is `whole`, and its weights do as well.
 
     Raises:
         ModelError: there is no such file, it is none of the three, or it does not fit `what`.
@@ -70,7 +78,7 @@ def load_file(core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what: 
     if magic.startswith(_ZIP):
         _assign(core, backbone, _arrays_of_model(path), path, what)
     elif magic == _HDF5:
-        _load_hdf5(core, backbone, path, what)
+        _load_hdf5(core, backbone, path, what, whole)
     else:
         raise ModelError(f"{path} is neither HDF5 nor .keras, expected the weights of {what}")
     if not all(np.isfinite(array).all() for array in core.get_weights()):
@@ -101,7 +109,9 @@ def _arrays_of_model(path: Path) -> Sequence[NDArray[Any]]:
     return list((inner[0] if inner else model).get_weights())
 
 
-def _load_hdf5(core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what: str) -> None:
+def _load_hdf5(
+    core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what: str, whole: tf_keras.Model | None
+) -> None:
     h5py = lazy.optional("h5py", package="h5py", extra="train")
     try:
         with h5py.File(path) as file:
@@ -113,13 +123,21 @@ def _load_hdf5(core: tf_keras.Model, backbone: tf_keras.Model, path: Path, what:
     if arrays is not None:
         _assign(core, backbone, arrays, path, what)
         return
-    target = core if total == core.count_params() else backbone
-    if total != target.count_params():
+    sizes = {model.count_params(): model for model in (whole, backbone, core) if model is not None}
+    if total not in sizes:
         raise ModelError(_misfit(path, f"{total:,} values", backbone, what))
     try:
-        target.load_weights(path)
+        sizes[total].load_weights(path)
     except (ValueError, KeyError) as error:
         raise ModelError(_misfit(path, first_line(error), backbone, what)) from error
+    if whole is not None and sizes[total] is whole:
+        _copy_by_name(whole, backbone)
+
+
+def _copy_by_name(source: tf_keras.Model, target: tf_keras.Model) -> None:
+    for layer in target.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
 def _arrays_by_layer(group: Any) -> Sequence[NDArray[Any]]:
@@ -155,7 +173,7 @@ def _assign(
 def _misfit(path: Path, received: str, backbone: tf_keras.Model, what: str) -> str:
     return (
         f"{path} does not fit {what}: it holds {received}, expected {backbone.count_params():,} values in "
-        f"{len(backbone.weights)} arrays (the network without its head); check name and width"
+        f"{len(backbone.weights)} arrays (the network without its head); check name, width and sliced_from"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from edgekd.config import ModelConfig
 from edgekd.console import duration
 from edgekd.plain import to_plain
 from edgekd.report import figures, words
@@ -67,10 +68,15 @@ def _network(records: Records, station: str) -> str:
         return words.ABSENT
     distill = records.experiment.distill
     if station == "teach":
-        model = records.experiment.teach.model
-        return f"{model.name}, width {model.width:g}"
+        return _named(records.experiment.teach.model)
     method = f", {distill.method}" if station == "distill" else ", quantization-aware"
-    return f"{distill.model.name}, width {distill.model.width:g}{method}"
+    return f"{_named(distill.model)}{method}"
+
+
+def _named(model: ModelConfig) -> str:
+    cut = f", first {model.blocks} blocks" if model.blocks else ""
+    sliced = f", sliced from width {model.sliced_from:g}" if model.sliced_from else ""
+    return f"{model.name}, width {model.width:g}{cut}{sliced}"
 
 
 def _seconds(step: Mapping[str, Any]) -> str:
