@@ -33,7 +33,8 @@ class DistillConfig:
     loss = (1 − `teacher_weight`) · supervised + `teacher_weight` · distillation. `variants` is the number
     of stored augmentations per image. `alpha` and `beta` weigh the two terms of DKD (target, non-target)
     and of DIST (between, within classes). `seed` is added to the experiment's, for
-    several students of one teacher.
+    several students of one teacher. `cache` is a folder where several runs keep the teachers' outputs
+    together, and may do so at once (empty: teacher_cache/ of this run's distill).
     """
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=0.35))
@@ -48,6 +49,7 @@ class DistillConfig:
     beta: float = 1.0
     variants: int = 8
     seed: int = 0
+    cache: str = ""
 
     def __post_init__(self) -> None:
         require(self.temperature > 0, f"distill.temperature is {self.temperature}, expected more than 0")

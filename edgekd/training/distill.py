@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def distill(
     `teacher` is a folder of .keras files over the same classes: the outputs of the station teach, or several
     members, whose logits are averaged. With method `none` it is not read, and the twin so trained starts
     from the same weights and sees the same pixels in the same order. Writes what `teach` writes, and
-    teacher_cache/.
+    teacher_cache/ unless `config.cache` names another folder for it.
 
     Raises:
         UsageError: the method cannot work with this many classes, or contradicts `config.loss`.
@@ -76,7 +77,7 @@ def distill(
         seed=seed,
         out=out,
         station="distill",
-        settings=config,
+        settings=replace(config, cache=""),
         teacher=answers,
         variants=config.variants,
         spread=spread,
@@ -111,6 +112,7 @@ def _ask(
         seed=seed,
         variants=config.variants,
         out=out,
+        store=Path(config.cache) if config.cache else None,
         spread=spread,
     )
 

@@ -1,20 +1,23 @@
 """The teacher is paid for once: its logits for every augmented image the student will see, stored.
 
-    teacher_cache/plan.json      what the answers depend on: teacher, images, augmentation, seed
-    teacher_cache/pairs.npy      int64 [n, 2]: the distinct (image, variant) pairs, sorted
-    teacher_cache/00000.npy …    float32 [rows, k]: the logits of `SHARD_PAIRS` pairs each, in that order
-    teacher_cache/manifest.json  written last: sha256 of every shard
+The pixels are those of the student's own batches, byte for byte, so that teacher and student look at the same
+picture (Beyer et al. 2022; Faghri et al. 2023). Each member of an ensemble has a store of its own
+(`edgekd.training.logit_store`), keyed by its weights, the images, the augmentation, the seed, its input side
+and the versions of what computes; the mean is taken on reading. So another member, more variants or more
+epochs cost what is missing, and any number of students and runs may share a folder. A killed pass goes on
+behind the last whole shard.
 
-The pairs are those of the student's own schedule and the pixels those of its own batches, byte for byte,
-so that teacher and student look at the same picture (Beyer et al. 2022; Faghri et al. 2023). A killed pass
-goes on behind the last whole shard.
+A member whose input is larger or smaller than the student's sees the same view at its own side: the same
+rectangle of the stored picture, the same turn, mirrors and colours, from the same draw of
+`edgekd.imaging.augment`, scaled once, straight from the stored picture.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,53 +28,107 @@ from edgekd.config import FitConfig
 from edgekd.console import progress
 from edgekd.data.batches import Batch, Batches, Draws, draws
 from edgekd.data.dataset import Dataset
+from edgekd.data.store import read_manifest
 from edgekd.errors import ModelError, storage_errors
-from edgekd.plain import canonical_json, digest, file_digest, write_json, write_text
+from edgekd.plain import digest
+from edgekd.runs import tool_versions
 from edgekd.runtimes.base import Runtime, beside
+from edgekd.runtimes.predict import BATCH
+from edgekd.training.logit_store import LogitStore
 from edgekd.training.strategy import ALONE, Spread
 
 FOLDER = "teacher_cache"
-SCHEMA = "edgekd.teacher_cache/1"
 SHARD_PAIRS = 2048
-_PLAN, _PAIRS, _MANIFEST = "plan.json", "pairs.npy", "manifest.json"
+# Raised by hand when the code changes the pixels that a teacher is shown.
+VERSION = 1
+_TOOLS = ("numpy", "opencv-python-headless", "tensorflow", "tf-keras")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Views:
+    """The augmented training images of `dataset`, as a student of `config` and `seed` sees them."""
+
+    dataset: Dataset
+    config: FitConfig
+    seed: int
+
+    def show(self, images: NDArray[np.int64], variant: int, px: int) -> Batches:
+        """Variant number `variant` of `images` (int64 [m]) at the side `px`, in batches and in order."""
+        return Batches(
+            self.dataset.train,
+            Draws(index=images, variant=np.full_like(images, variant)),
+            px=px,
+            batch_size=BATCH,
+            config=self.config.augment,
+            seed=self.seed,
+        )
+
+    def plan(self) -> dict[str, Any]:
+        """What they depend on, whoever looks at them."""
+        train = self.dataset.train
+        pixels = read_manifest(train.images.folder)
+        return {
+            "version": VERSION,
+            "classes": self.dataset.classes,
+            "images": digest([row.image_id for row in train.rows]),
+            "pixels": digest([pixels.px, pixels.image_ids, [shard.sha256 for shard in pixels.shards]]),
+            "patient": hashlib.sha256(train.features.tobytes()).hexdigest(),
+            "augment": self.config.augment,
+            "seed": self.seed,
+            "tools": tool_versions(_TOOLS),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Member:
+    """A teacher, its store, and for which training images it answers, bool [n]."""
+
+    teacher: Runtime
+    store: LogitStore
+    answers: NDArray[np.bool_]
+
+    def missing(self, variant: int, images: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For which of `images` (int64 [m], of one shard) it still has to be asked: bool [m]."""
+        return self.store.missing(variant, images) & self.answers[images]
 
 
 class TeacherCache:
-    """The stored logits, found by (image, variant).
+    """The stored logits of one or more teachers, found by (image, variant); `pairs` is how many were asked.
 
-    `pairs` int64 [n, 2], sorted; `logits` float32 [n, k] (4 · k + 8 bytes of memory a pair).
+    `stores` and `answers` (bool [members, n]: who answers for which image) belong together. Nothing is held
+    in memory.
     """
 
-    def __init__(self, pairs: NDArray[np.int64], logits: NDArray[np.float32], identity: str) -> None:
-        self._width = int(pairs[:, 1].max()) + 1
-        self._keys = pairs[:, 0] * self._width + pairs[:, 1]
-        self._logits = logits
-        self._identity = identity
+    def __init__(self, stores: Sequence[LogitStore], answers: NDArray[np.bool_], pairs: int) -> None:
+        self._stores, self._answers, self._pairs = tuple(stores), answers, pairs
 
     @property
     def identity(self) -> str:
-        """The digest of the plan."""
-        return self._identity
+        """The digest of everything the answers depend on."""
+        who = hashlib.sha256(self._answers.tobytes()).hexdigest()
+        return digest([[store.key for store in self._stores], who])
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._pairs
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """The teacher's raw logits [b, k] for the images of `batch`.
+        """The teacher's raw logits [b, k] for the images of `batch`: the mean of those who answer for each.
 
         Raises:
             ModelError: the batch holds a pair the teacher was never asked for.
         """
-        wanted = batch.index * self._width + batch.variant
-        found = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        missing = (self._keys[found] != wanted) | (batch.variant >= self._width)
+        members = np.stack([store.read(batch.index, batch.variant) for store in self._stores])
+        heard = self._answers[:, batch.index, None]
+        total = members.sum(axis=0, dtype=np.float64, where=heard)
+        answers: NDArray[np.float32] = (total / heard.sum(axis=0)).astype(np.float32)
+        missing = np.isnan(answers).any(axis=1)
         if missing.any():
             image, variant = batch.index[missing][0], batch.variant[missing][0]
             raise ModelError(
                 f"the teacher's answer for image {image}, variant {variant} is not stored: the cache belongs "
-                "to another schedule; remove it and repeat"
+                "to another schedule, or was removed; repeat the command"
             )
-        return self._logits[found]
+        return answers
 
 
 def schedule_pairs(
@@ -79,14 +136,17 @@ def schedule_pairs(
 ) -> NDArray[np.int64]:
     """The distinct (image, variant) pairs that all epochs of `config` draw, int64 [n, 2], sorted.
 
-    Of several workers, those of this one's part of every batch.
+    Of several workers, those of this one's part of every batch. Fewer `variants` or epochs draw a part of
+    what more of them draw.
     """
-    epochs = (
-        draws(dataset.train, fit=config, shares=dataset.shares, seed=seed, epoch=epoch, variants=variants)
-        for epoch in range(config.epochs)
-    )
-    shown = (spread.own(epoch, config.batch_size) for epoch in epochs)
-    return np.unique(np.concatenate([np.stack([e.index, e.variant], axis=1) for e in shown]), axis=0)
+    pairs = np.empty((0, 2), np.int64)
+    for epoch in range(config.epochs):
+        shown = draws(
+            dataset.train, fit=config, shares=dataset.shares, seed=seed, epoch=epoch, variants=variants
+        )
+        own = spread.own(shown, config.batch_size)
+        pairs = np.unique(np.concatenate([pairs, np.stack([own.index, own.variant], axis=1)]), axis=0)
+    return pairs
 
 
 def ask_teacher(
@@ -98,115 +158,133 @@ def ask_teacher(
     seed: int,
     variants: int,
     out: Path,
+    store: Path | None = None,
+    answering: NDArray[np.bool_] | None = None,
     spread: Spread = ALONE,
 ) -> TeacherCache:
-    """The logits of `teachers` (their mean) for the student's schedule, stored below `out`.
+    """The logits of `teachers` (their mean) for the student's schedule, stored below `out`, or in `store`.
 
-    `digests` identify the teachers. What an earlier pass with the same plan left there is used. Each of
+    `digests` identify the teachers. `answering` bool [members, n] says which member answers for which
+    training image (default: all for all): with it, members trained on folds answer for the images they never
+    saw. What is stored already is used, whoever asked for it; several processes may share `store`. Each of
     several workers asks for its own part alone; the identity is that of the whole.
 
     Raises:
-        ModelError: a teacher's outputs are not the data set's classes, or are not finite.
+        ModelError: a teacher's outputs are not the data set's classes, or are not finite; or nobody answers
+            for an image.
         StorageError: the disk is full or cannot be written.
     """
     for teacher in teachers:
         _check_outputs(teacher, dataset)
-    pairs = schedule_pairs(dataset, config, seed=seed, variants=variants)
-    plan = _plan(pairs, digests, dataset, config, seed)
-    identity, folder = digest(plan), out / FOLDER
-    if spread.workers > 1:
-        pairs = schedule_pairs(dataset, config, seed=seed, variants=variants, spread=spread)
-        plan["part"] = [spread.worker, spread.workers]
-    with storage_errors(folder):
-        _open_folder(folder, plan, pairs)
-        shards = _fill(folder, pairs, lambda part: _answers(part, teachers, dataset, config, seed))
-        write_json(folder / _MANIFEST, {"schema": SCHEMA, "shards": {p.name: file_digest(p) for p in shards}})
-    logits = np.concatenate([np.load(path) for path in shards])
-    return TeacherCache(pairs, logits, identity)
+    heard = np.ones((len(teachers), len(dataset.train)), np.bool_) if answering is None else answering
+    _check_answering(heard, len(teachers), dataset)
+    root, views = store or out / FOLDER, Views(dataset=dataset, config=config, seed=seed)
+    plan = views.plan()
+    members = [
+        Member(teacher=teacher, store=_store(root, plan, told, teacher, dataset), answers=own)
+        for teacher, told, own in zip(teachers, digests, heard, strict=True)
+    ]
+    pairs = schedule_pairs(dataset, config, seed=seed, variants=variants, spread=spread)
+    with storage_errors(root):
+        _fill(members, pairs, views)
+    return TeacherCache([member.store for member in members], heard, len(pairs))
 
 
-def _plan(
-    pairs: NDArray[np.int64], digests: Sequence[str], dataset: Dataset, config: FitConfig, seed: int
-) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "teachers": list(digests),
-        "classes": dataset.classes,
-        "images": digest([row.image_id for row in dataset.train.rows]),
-        "patient": hashlib.sha256(dataset.train.features.tobytes()).hexdigest(),
-        "pairs": hashlib.sha256(pairs.tobytes()).hexdigest(),
-        "px": dataset.input_px,
-        "augment": config.augment,
-        "seed": seed,
-    }
+def _store(root: Path, plan: dict[str, Any], told: str, teacher: Runtime, dataset: Dataset) -> LogitStore:
+    return LogitStore(
+        root,
+        {**plan, "teacher": told, "px": teacher.input_px},
+        images=len(dataset.train),
+        width=len(dataset.classes),
+        block=SHARD_PAIRS,
+    )
 
 
-def _open_folder(folder: Path, plan: dict[str, Any], pairs: NDArray[np.int64]) -> None:
-    """An empty folder with this plan, unless it is there already: another plan's shards are removed."""
-    text = canonical_json(plan) + "\n"
-    if (folder / _PLAN).is_file() and (folder / _PLAN).read_text(encoding="utf-8") == text:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    np.save(folder / _PAIRS, pairs)
-    write_text(folder / _PLAN, text)
+def _fill(members: Sequence[Member], pairs: NDArray[np.int64], views: Views) -> None:
+    """Ask every member for what is missing of `pairs`; those of one input side look at the same views."""
+    sides = sorted({member.teacher.input_px for member in members})
+    with progress("ask the teacher", len(pairs) * len(sides), "images") as advance:
+        for px in sides:
+            beholders = [member for member in members if member.teacher.input_px == px]
+            for variant, images in _shards(pairs):
+                _fill_shard(beholders, variant, images, views)
+                advance(len(images), "")
 
 
-def _fill(
-    folder: Path,
-    pairs: NDArray[np.int64],
-    answer: Callable[[NDArray[np.int64]], NDArray[np.float32]],
-) -> list[Path]:
-    """Every shard of `folder`, in order; those that are missing are computed."""
-    paths = []
-    with progress("ask the teacher", len(pairs), "images") as advance:
-        for number, begin in enumerate(range(0, len(pairs), SHARD_PAIRS)):
-            part = pairs[begin : begin + SHARD_PAIRS]
-            path = folder / f"{number:05d}.npy"
-            if not path.exists():
-                _write_shard(path, answer(part))
-            advance(len(part), "")
-            paths.append(path)
-    return paths
+def _shards(pairs: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The variant and the images, int64 [m], of every shard that holds some of `pairs`."""
+    for variant in np.unique(pairs[:, 1]).tolist():
+        images = pairs[pairs[:, 1] == variant, 0]
+        blocks = images // SHARD_PAIRS
+        for block in np.unique(blocks):
+            yield variant, images[blocks == block]
+
+
+def _fill_shard(members: Sequence[Member], variant: int, images: NDArray[np.int64], views: Views) -> None:
+    """Complete one shard of each of `members`; what another process is just writing is not asked again."""
+    lacking = [member for member in members if member.missing(variant, images).any()]
+    stores = {member.store.key: member.store for member in lacking}
+    with ExitStack() as held:
+        for _, store in sorted(stores.items()):  # everybody in this order, or two would wait for each other
+            held.enter_context(store.locked())
+        wanted = [member.missing(variant, images) for member in lacking]
+        answers = _answers(lacking, wanted, variant, images, views)
+        for member, own, logits in zip(lacking, wanted, answers, strict=True):
+            if own.any():
+                member.store.add(variant, images[own], np.concatenate(logits))
 
 
 def _answers(
-    pairs: NDArray[np.int64], teachers: Sequence[Runtime], dataset: Dataset, config: FitConfig, seed: int
-) -> NDArray[np.float32]:
-    batches = Batches(
-        dataset.train,
-        Draws(index=pairs[:, 0], variant=pairs[:, 1]),
-        px=dataset.input_px,
-        batch_size=config.batch_size,
-        config=config.augment,
-        seed=seed,
-    )
-    return np.concatenate(
-        [
-            _mean(teacher.logits(batch.images, *beside(batch.features)) for teacher in teachers)
-            for batch in batches
-        ]
-    )
+    members: Sequence[Member],
+    wanted: Sequence[NDArray[np.bool_]],
+    variant: int,
+    images: NDArray[np.int64],
+    views: Views,
+) -> list[list[NDArray[np.float32]]]:
+    """What each of `members`, of one input side, says of those of `images` that are `wanted` of it.
 
-
-def _mean(members: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
-    answers: NDArray[np.float32] = np.stack(list(members)).mean(axis=0, dtype=np.float64).astype(np.float32)
-    if not np.isfinite(answers).all():
-        raise ModelError("a teacher's logit is not finite: its training diverged; train the teacher again")
+    Members that lack the same images look at the same views, made once.
+    """
+    answers: list[list[NDArray[np.float32]]] = [[] for _ in members]
+    for own in {one.tobytes(): one for one in wanted if one.any()}.values():
+        group = [number for number, other in enumerate(wanted) if np.array_equal(own, other)]
+        for batch in views.show(images[own], variant, members[0].teacher.input_px):
+            for number in group:
+                answers[number].append(_ask(members[number].teacher, batch))
     return answers
 
 
-def _write_shard(path: Path, logits: NDArray[np.float32]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        np.save(file, logits)
-    part.replace(path)
+def _ask(teacher: Runtime, batch: Batch) -> NDArray[np.float32]:
+    """The logits [b, k] of `teacher` for `batch`, shown as `BATCH` pictures whatever their number.
+
+    An engine may round otherwise in a batch of another size: so an answer is the same whoever was asked about
+    beside it.
+    """
+    shown = np.resize(np.arange(len(batch.labels)), BATCH)
+    logits = teacher.logits(batch.images[shown], *beside(batch.features[shown]))[: len(batch.labels)]
+    if not np.isfinite(logits).all():
+        raise ModelError("a teacher's logit is not finite: its training diverged; train the teacher again")
+    return logits
 
 
 def _check_outputs(teacher: Runtime, dataset: Dataset) -> None:
-    if (teacher.n_logits, teacher.input_px) != (len(dataset.classes), dataset.input_px):
+    if teacher.n_logits != len(dataset.classes):
         raise ModelError(
             f"the teacher gives {teacher.n_logits} logits at {teacher.input_px} px, expected "
-            f"{len(dataset.classes)} ({', '.join(dataset.classes)}) at {dataset.input_px} px: "
-            "train the teacher on this data set"
+            f"{len(dataset.classes)} ({', '.join(dataset.classes)}): train the teacher on this data set"
+        )
+
+
+def _check_answering(answering: NDArray[np.bool_], members: int, dataset: Dataset) -> None:
+    if answering.shape != (members, len(dataset.train)):
+        expected = f"[{members}, {len(dataset.train)}]"
+        raise ModelError(
+            f"who answers for which image is {list(answering.shape)}, expected {expected}: one row a teacher"
+        )
+    silent = ~answering.any(axis=0)
+    if silent.any():
+        image = dataset.train.rows[int(np.argmax(silent))].image_id
+        raise ModelError(
+            f"no teacher answers for {silent.sum()} training image(s), {image!r} first: add a teacher that "
+            "did not see them"
         )

@@ -1,0 +1,197 @@
+"""What does the teacher cost? A distillation step on stored logits against a plain training step.
+
+    python bench/throughput/teacher_cache.py [--width 0.35] [--px 224] [--batch 32] [--variants 2]
+                                             [--members 1] [--images 600] [--steps 15] [--rounds 6] [--json]
+
+One process, two students of the same shape, the training loop's own compiled step; rounds of `--steps` steps
+alternate between labels alone and labels with the stored outputs (Hinton), each on augmented batches of its
+own. ratio = median(distill) / median(plain) of the seconds per step; reading the answers is part of a step
+and is shown alone beside it. Before that the store is filled: fill_ratio is its images per second over those
+of the teachers alone on one constant batch, measured before and after. bytes: what an image and variant takes
+on the disk, for all members.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from circumstances import peak_rss_bytes, record, show
+
+from edgekd.config import NO_WEIGHTS, DataConfig, FitConfig, Loss, ModelConfig, SourceConfig, SourceKind
+from edgekd.data.batches import Batch
+from edgekd.data.dataset import Dataset, open_dataset
+from edgekd.data.prepare import prepare
+from edgekd.models.catalogue import build
+from edgekd.runtimes.keras import KerasRuntime
+from edgekd.training.distill import hinton_listening, mixed
+from edgekd.training.fit import epoch_batches
+from edgekd.training.learner import Learner, Objective
+from edgekd.training.teach import labels_loss, labels_only
+from edgekd.training.teacher_cache import TeacherCache, ask_teacher
+
+_SEED, _WARM = 1, 3
+
+
+def main() -> None:
+    """Measure and show."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _dataset(Path(folder), options.px, options.images)
+        fit = FitConfig(batch_size=options.batch, epochs=options.variants)
+        cache, filling = _fill(dataset, fit, options, Path(folder) / "store")
+        stored = sum(path.stat().st_size for path in Path(folder, "store").rglob("*.logits"))
+        seconds = _steps(dataset, fit, cache, options)
+    _report(options, seconds, filling, {"pairs": len(cache), "bytes_per_pair": stored / len(cache)})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--width", type=float, default=0.35)
+    parser.add_argument("--teacher-width", type=float, default=1.0)
+    parser.add_argument("--px", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--variants", type=int, default=2)
+    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _dataset(folder: Path, px: int, images: int) -> Dataset:
+    source = SourceConfig(name="drawn", kind=SourceKind.SYNTHETIC, count=images, image_px=px + 32)
+    config = DataConfig(sources=(source,), input_px=px, train_px=px + 32, drop_leaks=False)
+    prepare(config=config, seed=_SEED, out=folder)
+    return open_dataset(folder)
+
+
+def _network(width: float, dataset: Dataset, seed: int) -> Any:
+    config = ModelConfig(width=width, weights=NO_WEIGHTS)
+    return build(config, input_px=dataset.input_px, n_logits=len(dataset.classes), seed=seed)
+
+
+def _fill(
+    dataset: Dataset, fit: FitConfig, options: argparse.Namespace, store: Path
+) -> tuple[TeacherCache, dict[str, float]]:
+    """The filled store, and the images per second of filling it and of the teachers alone."""
+    teachers = [
+        KerasRuntime(_network(options.teacher_width, dataset, seed)) for seed in range(options.members)
+    ]
+    before = _bare(teachers, dataset)
+    began = time.perf_counter()
+    cache = ask_teacher(
+        teachers,
+        digests=[f"untrained {seed}" for seed in range(options.members)],
+        dataset=dataset,
+        config=fit,
+        seed=_SEED,
+        variants=options.variants,
+        out=store.parent,
+        store=store,
+    )
+    rate = len(cache) / (time.perf_counter() - began)
+    bare = statistics.mean((before, _bare(teachers, dataset)))
+    return cache, {"images_per_second": rate, "bare_images_per_second": bare, "fill_ratio": rate / bare}
+
+
+def _bare(teachers: Sequence[KerasRuntime], dataset: Dataset, batches: int = 8) -> float:
+    """The images per second of `teachers`, one after another on one batch of 32 that never changes."""
+    images = np.zeros((32, dataset.input_px, dataset.input_px, 3), np.uint8)
+    for teacher in teachers:
+        teacher.logits(images)
+    began = time.perf_counter()
+    for _ in range(batches):
+        for teacher in teachers:
+            teacher.logits(images)
+    return batches * len(images) / (time.perf_counter() - began)
+
+
+def _endless(dataset: Dataset, fit: FitConfig, variants: int) -> Generator[Batch, None, None]:
+    """The batches of the schedule the teachers answered for, again and again."""
+    while True:
+        for epoch in range(fit.epochs):
+            yield from epoch_batches(dataset, fit, seed=_SEED, epoch=epoch, variants=variants)
+
+
+def _steps(
+    dataset: Dataset, fit: FitConfig, cache: TeacherCache, options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """The seconds per step of every round, by kind; `read` is the part that reading answers takes."""
+    loss = labels_loss(
+        Loss.CROSS_ENTROPY, 2.0, dataset=dataset, fit=fit, seed=_SEED, variants=options.variants
+    )
+    nothing = np.zeros((fit.batch_size, 0), np.float32)
+    plain = _learner(dataset, fit, options.width, labels_only(loss))
+    taught = _learner(dataset, fit, options.width, mixed(loss, hinton_listening(3.0), 0.7))
+    batches = _endless(dataset, fit, options.variants)
+    known = next(batches)
+    tasks: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain.step(next(batches), nothing, 0),
+        "distill": lambda: _taught_step(taught, cache, next(batches)),
+        "read": lambda: cache.logits(known),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for number in range(options.rounds + 1):
+        order = list(tasks) if number % 2 else list(reversed(tasks))
+        for name in order:
+            found = _timed(tasks[name], options.steps if number else _WARM)
+            seconds[name] += [found] if number else []
+    batches.close()
+    return seconds
+
+
+def _taught_step(learner: Learner, cache: TeacherCache, batch: Batch) -> dict[str, float]:
+    return learner.step(batch, cache.logits(batch), 0)
+
+
+def _learner(dataset: Dataset, fit: FitConfig, width: float, objective: Objective) -> Learner:
+    model = _network(width, dataset, _SEED)
+    return Learner(model, config=fit, objective=objective, px=dataset.input_px, steps_per_epoch=100)
+
+
+def _timed(task: Callable[[], object], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        task()
+    return (time.perf_counter() - began) / times
+
+
+def _report(
+    options: argparse.Namespace,
+    seconds: dict[str, list[float]],
+    filling: dict[str, float],
+    stored: dict[str, float],
+) -> None:
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    ratio = medians["distill"] / medians["plain"]
+    result = record(
+        f"MobileNetV2 {options.width:g} at {options.px} px, batch {options.batch}, "
+        f"{options.members} teacher(s): distill / plain = {ratio:.3f}, "
+        f"filling / bare teacher = {filling['fill_ratio']:.2f}, "
+        f"{stored['bytes_per_pair']:.0f} bytes an image and variant",
+        {
+            "ratio": ratio,
+            "seconds_per_step": seconds,
+            "filling": filling,
+            **stored,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "options": vars(options),
+        },
+    )
+    rows = [
+        [name, f"{medians[name] * 1000:.1f}", f"{min(found) * 1000:.1f}", f"{max(found) * 1000:.1f}"]
+        for name, found in seconds.items()
+    ]
+    show(result, ("step", "median ms", "min ms", "max ms"), rows, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()
