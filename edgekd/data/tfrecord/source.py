@@ -116,7 +116,7 @@ class TfRecordSource:
                     rows += [row] if row else []
                 advance(1, "")
         self._tell(total, len(rows), 0 if codes else strange)
-        duplicates("image_name", ((row.path, row.image_id) for row in rows))
+        duplicates("image_name", ((str(self.root / row.path), row.image_id) for row in rows))
         return tuple(sorted(rows, key=lambda row: row.image_id))
 
     def _shard(self, file: str, split: Split | None, reader: Reader) -> Iterator[tuple[bool, Row | None]]:
