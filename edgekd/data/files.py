@@ -21,17 +21,26 @@ from edgekd.errors import DataError
 from edgekd.imaging.decode import read_image
 
 
+def root_of(config: SourceConfig) -> Path:
+    """The folder of the source, absolute.
+
+    Raises:
+        DataError: none is given.
+    """
+    if not config.root:
+        raise DataError(
+            f"source {config.name}: no folder given; use --data-root DIR or "
+            f"--set data.sources.{config.name}.root=DIR"
+        )
+    return Path(config.root).absolute()
+
+
 class FileSource(ABC):
     """Image files below a folder, and what is known about each; a subclass knows the layout."""
 
     def __init__(self, config: SourceConfig, *, malignant: tuple[str, ...]) -> None:
-        if not config.root:
-            raise DataError(
-                f"source {config.name}: no folder given; use --data-root DIR or "
-                f"--set data.sources.{config.name}.root=DIR"
-            )
         self.name = config.name
-        self.root = Path(config.root).absolute()
+        self.root = root_of(config)
         self.malignant = malignant_names(malignant)
 
     @abstractmethod

@@ -14,7 +14,6 @@ it goes on from, and which epoch is the best, is what the chief says.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -34,18 +33,16 @@ from edgekd.metrics.predictions import malignancy_score
 from edgekd.metrics.ranking import roc_auc_score
 from edgekd.models.catalogue import set_batch_norm_momentum
 from edgekd.models.weights import weights_sha256
-from edgekd.plain import canonical_json, digest, from_plain, write_text
-from edgekd.runs import PROVENANCE
+from edgekd.plain import digest
 from edgekd.runtimes.base import beside
 from edgekd.runtimes.keras import KerasRuntime
 from edgekd.runtimes.predict import BATCH
-from edgekd.training.checkpoint import Checkpoint, file_bytes, put_bytes, read_checkpoint, write_checkpoint
+from edgekd.training.checkpoint import file_bytes, put_bytes
 from edgekd.training.determinism import reseed_dropout
 from edgekd.training.history import Epoch, finished, is_best, kept, smoothed
+from edgekd.training.journal import note_time, resume, save
 from edgekd.training.learner import Learner, Objective
 from edgekd.training.strategy import ALONE, Spread, announce
-
-METRICS = "metrics.jsonl"
 
 
 class Teacher(Protocol):
@@ -98,7 +95,7 @@ def fit(
     )
     identity = digest([settings, seed, variants, _facts(model, dataset), teacher and teacher.identity])
     _meet(out, identity, spread)
-    history = _resume(learner, out, identity)
+    history = resume(learner, Epoch, out, identity)
     left = 0 if finished(history, config) else config.epochs - len(history)
     with spread.reachable(), progress(station, left * shown, "images") as advance:
         while not finished(history, config):
@@ -109,7 +106,7 @@ def fit(
             )
             losses = _train(learner, batches, teacher, len(history) * steps, advance)
             history.append(_judge(learner, dataset, history, losses))
-            _save(learner, out, identity, history)
+            save(learner, out, identity, history)
             _tell(out, station, history, shown, time.monotonic() - began)
     learner.restore_best()
     return kept(history)
@@ -242,28 +239,9 @@ def _meet(out: Path, identity: str, spread: Spread) -> None:
         put_bytes(out, stored)
 
 
-def _resume(learner: Learner, out: Path, identity: str) -> list[Epoch]:
-    checkpoint = read_checkpoint(out, identity)
-    if checkpoint is None:
-        (out / PROVENANCE).unlink(missing_ok=True)
-        return []
-    learner.restore(checkpoint.arrays)
-    log.info("going on after epoch %d", len(checkpoint.history))
-    return [from_plain(Epoch, dict(record), "checkpoint") for record in checkpoint.history]
-
-
-def _save(learner: Learner, out: Path, identity: str, history: Sequence[Epoch]) -> None:
-    lines = [canonical_json(epoch) for epoch in history]
-    write_text(out / METRICS, "".join(line + "\n" for line in lines))
-    records = tuple(json.loads(line) for line in lines)
-    write_checkpoint(out, Checkpoint(identity=identity, history=records, arrays=learner.state()))
-
-
 def _tell(out: Path, station: str, history: Sequence[Epoch], shown: int, seconds: float) -> None:
     epoch, speed = history[-1], shown / seconds
-    timing = {"epoch": epoch.epoch, "seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
-    with (out / PROVENANCE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(timing) + "\n")
+    note_time(out, epoch.epoch, seconds, images=speed)
     log.info(
         "%s epoch %d: loss %.4f, validation AUC %.4f (smoothed %.4f%s), %.0f images/s",
         station,

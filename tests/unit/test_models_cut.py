@@ -19,6 +19,7 @@ from edgekd.models.mobilenet import mobilenet_v2
 from edgekd.pipeline import Station
 from edgekd.runs import Run, State
 from edgekd.settings import apply_settings
+from integer_files import opened
 
 PX = 32
 IMAGES = np.random.default_rng(2).uniform(-1, 1, (4, PX, PX, 3)).astype(np.float32)
@@ -150,22 +151,13 @@ def _alone(step: Any) -> Any:
 @pytest.mark.tf
 @pytest.mark.slow
 def test_a_cut_network_is_whole_integers(tmp_path: Path) -> None:
-    from ai_edge_litert.interpreter import Interpreter
-
     from edgekd.models.quantize import load_quantized, quantization_aware, save_quantized
 
-    tf = lazy.tensorflow()
     images = np.random.default_rng(3).integers(0, 256, (32, PX, PX, 3), dtype=np.uint8)
     model = quantization_aware(catalogue.core(_build("none")), [images])
     save_quantized(model, tmp_path / "model.h5")
     quantized = catalogue.core(load_quantized(tmp_path / "model.h5"))
     assert np.array_equal(_maps(quantized), _maps(catalogue.core(model)))
-    run = tf.function(lambda image: quantized(image, training=False))
-    concrete = run.get_concrete_function(tf.TensorSpec((1, PX, PX, 3), tf.float32))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], quantized)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
-    interpreter = Interpreter(model_content=converter.convert())
-    interpreter.allocate_tensors()
+    interpreter = opened(quantized, PX)
     assert {tensor["dtype"] for tensor in interpreter.get_tensor_details()} <= {np.uint8, np.int8, np.int32}
     assert tuple(interpreter.get_output_details()[0]["shape"]) == (1, 3)

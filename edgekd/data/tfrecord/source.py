@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgekd.config import SourceConfig
 from edgekd.console import log, progress
+from edgekd.data.files import root_of
 from edgekd.data.headers import canonical_id
 from edgekd.data.leaks import Dropped
 from edgekd.data.reading import duplicates
@@ -41,13 +41,8 @@ class TfRecordSource:
     """
 
     def __init__(self, config: SourceConfig, *, malignant: tuple[str, ...]) -> None:
-        if not config.root:
-            raise DataError(
-                f"source {config.name}: no folder given; use --data-root DIR or "
-                f"--set data.sources.{config.name}.root=DIR"
-            )
         self.name = config.name
-        self.root = Path(config.root).absolute()
+        self.root = root_of(config)
         self._malignant = malignant_names(malignant)
         self._known: tuple[str, tuple[Row, ...]] | None = None
 

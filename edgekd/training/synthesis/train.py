@@ -11,7 +11,6 @@ are read batch by batch, and no more than the pools are kept.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -27,14 +26,11 @@ from edgekd.data.dataset import Dataset, Samples
 from edgekd.data.sampling import Group, generator, visit
 from edgekd.errors import ContractError, UnknownNameError, UsageError
 from edgekd.imaging.augment import centre_view
-from edgekd.plain import canonical_json, from_plain, write_text
-from edgekd.runs import PROVENANCE
-from edgekd.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from edgekd.training.journal import note_time, resume, save
 from edgekd.training.synthesis.config import SynthesisConfig
 from edgekd.training.synthesis.gan import CycleGan, translate
 from edgekd.training.synthesis.pictures import grid, write_png
 
-METRICS = "metrics.jsonl"
 SAMPLES = "samples"
 
 _PREFERRED = ("mel", "malignant")
@@ -116,7 +112,7 @@ def train(
     shown = _epoch_size(kinds, config)
     steps = shown // config.batch_size
     gan = CycleGan(config, seed=seed, steps=steps * config.epochs)
-    history = _resume(gan, out, identity)
+    history = resume(gan, GanEpoch, out, identity)
     (out / SAMPLES).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * minutes if minutes else math.inf
     with progress("synthesise", (config.epochs - len(history)) * shown, "photographs") as advance:
@@ -128,7 +124,7 @@ def train(
                 GanEpoch(epoch=len(history) + 1, step=step, learning_rate=gan.rate(step - 1), losses=losses)
             )
             write_png(out / SAMPLES / f"epoch_{len(history):04d}.png", _sheet(gan, kinds, config, seed))
-            _save(gan, out, identity, history)
+            save(gan, out, identity, history)
             _tell(out, history[-1], shown, time.monotonic() - began)
             if time.monotonic() >= end:
                 break
@@ -196,30 +192,7 @@ def _sheet(gan: CycleGan, kinds: Kinds, config: SynthesisConfig, seed: int) -> N
     return grid([benign, malignant, translate(gan.to_benign, malignant)])
 
 
-def _resume(gan: CycleGan, out: Path, identity: str) -> list[GanEpoch]:
-    checkpoint = read_checkpoint(out, identity)
-    if checkpoint is None:
-        (out / PROVENANCE).unlink(missing_ok=True)
-        return []
-    gan.restore(checkpoint.arrays)
-    log.info("going on after epoch %d", len(checkpoint.history))
-    return [from_plain(GanEpoch, dict(record), "checkpoint") for record in checkpoint.history]
-
-
-def _save(gan: CycleGan, out: Path, identity: str, history: Sequence[GanEpoch]) -> None:
-    lines = [canonical_json(epoch) for epoch in history]
-    write_text(out / METRICS, "".join(line + "\n" for line in lines))
-    records = tuple(json.loads(line) for line in lines)
-    write_checkpoint(out, Checkpoint(identity=identity, history=records, arrays=gan.state()))
-
-
 def _tell(out: Path, epoch: GanEpoch, shown: int, seconds: float) -> None:
-    timing = {
-        "epoch": epoch.epoch,
-        "seconds": round(seconds, 3),
-        "photographs_per_second": round(shown / seconds, 1),
-    }
-    with (out / PROVENANCE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(timing) + "\n")
+    note_time(out, epoch.epoch, seconds, photographs=shown / seconds)
     told = ", ".join(f"{name} {value:.3f}" for name, value in epoch.losses.items())
     log.info("synthesise epoch %d: %s, %.0f photographs/s", epoch.epoch, told, shown / seconds)
