@@ -36,7 +36,7 @@ format: $(READY)
 env: $(READY)
 
 $(READY): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked --python $(PYTHON) --extra train --extra report --extra coreml --extra embed
+	$(UV) sync --locked --python $(PYTHON) --extra train --extra report --extra coreml --extra embed --extra serve --extra sign --extra search
 	touch $@
 
 .uv/bin/uv:

@@ -1,0 +1,159 @@
+"""The web bundle of a small network, served on loopback, in a page of a real Chromium."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd.bundle.make import Wishes, write_bundle
+from edgekd.bundle.manifest import MANIFEST, Platform, Verdict, read_manifest
+from edgekd.bundle.pictures import drawn, odd_shapes
+from edgekd.bundle.source import Contents
+from edgekd.bundle.web_server import WebServer, web_server
+from edgekd.card import ModelCard, OperatingPoint
+from edgekd.errors import MissingError
+from line.clients.environments import browser
+from small_tflite import small_classifier
+
+PX, LABELS = 96, ("mel", "nv", "bkl")
+CARD = ModelCard(
+    name="small-int8",
+    precision="int8",
+    input_px=PX,
+    labels=LABELS,
+    malignant=("mel",),
+    operating_point=OperatingPoint(rule="sensitivity_at_least(0.9)", threshold=-0.6, fitted_on="validation"),
+    temperature=1.25,
+    limits=("Random weights: it knows nothing about skin.",),
+    provenance={"made": "by a test"},
+)
+# The sandbox of Chromium does not start as root; it sees nothing but our own page.
+_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
+_OPTIONS = [*_ROOT, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+PATIENCE_MS = 60_000
+
+_SEEN = """() => {
+  const canvas = document.getElementById("seen"), { width, height } = canvas;
+  const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  return [width, height, btoa(Array.from(data, (value) => String.fromCharCode(value)).join(""))];
+}"""
+
+
+def write_web_bundle(folder: Path, card: ModelCard = CARD, *, space: bool = False) -> Path:
+    """A whole bundle with golden pictures, made as `edgekd bundle --web` makes it; skips without LiteRT.js."""
+    model = folder.with_name(f"{folder.name}.tflite")
+    model.write_bytes(small_classifier(card.input_px, len(card.labels)))
+    contents = Contents(
+        model=model, card=card, embed=True, verdict=Verdict.NONE, pictures=[*drawn(4), *odd_shapes()]
+    )
+    try:
+        write_bundle(folder, Platform.WEB, contents, Wishes(space=space))
+    except MissingError as error:
+        pytest.skip(str(error))
+    return folder
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[WebServer]:
+    """The bundle `folder` on a free port."""
+    with web_server(folder, (*read_manifest(folder).files, MANIFEST)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless Chromium; skips where there is none."""
+    program = browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=_OPTIONS)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def open_page(context: Any, url: str) -> Any:
+    """The page, once its model is loaded."""
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    page.wait_for_selector("#sample:enabled")
+    return page
+
+
+def answered(page: Any, act: Any) -> dict[str, Any]:
+    """What the page shows after `act()`: input [px, px, 3], logits, score, probability, call, square."""
+    page.evaluate("() => delete document.getElementById('figures').dataset.score")
+    act()
+    page.wait_for_selector("#figures[data-score], #error:not([hidden])", state="attached")
+    assert page.inner_text("#error") == ""
+    figures = page.evaluate("() => ({...document.getElementById('figures').dataset})")
+    logits = page.eval_on_selector_all("#logits td[data-value]", "all => all.map((td) => td.dataset.value)")
+    square = page.evaluate("['left', 'top', 'side'].map((id) => Number(document.getElementById(id).value))")
+    return {
+        "input": seen(page),
+        "logits": np.array(logits, np.float64),
+        "score": float(figures["score"]),
+        "probability": float(figures["probability"]),
+        "call": page.get_attribute("#answer", "data-call"),
+        "square": square,
+    }
+
+
+def seen(page: Any) -> np.ndarray:
+    """The bytes the network was fed, uint8 [px, px, 3]."""
+    width, height, data = page.evaluate(_SEEN)
+    pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)
+    assert (pixels[:, :, 3] == 255).all()
+    return pixels[:, :, :3]
+
+
+def chosen(page: Any, path: Path) -> dict[str, Any]:
+    """What the page shows about the file `path`, chosen through its file input."""
+    return answered(page, lambda: page.set_input_files("#file", path))
+
+
+def refused(page: Any, act: Any) -> str:
+    """The sentence the page says after `act()`."""
+    act()
+    page.wait_for_selector("#error:not([hidden])")
+    return str(page.inner_text("#error"))
+
+
+def with_altered(context: Any, folder: Path, name: str, content: bytes, *, listed: bool) -> None:
+    """Let `context` receive `content` for the file `name`; `listed`: with a manifest that says so."""
+    context.route(f"**/{name}", lambda route: route.fulfill(body=content))
+    if listed:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+        context.route(f"**/{MANIFEST}", lambda route: route.fulfill(body=json.dumps(manifest)))
+
+
+def altered_card(folder: Path, **changes: Any) -> bytes:
+    """card.json of the bundle with other values."""
+    return json.dumps(json.loads((folder / "card.json").read_text()) | changes).encode()
+
+
+def with_band(halfwidth: float) -> dict[str, Any]:
+    """The operating point of `CARD` with a borderline band."""
+    point = dataclasses.asdict(CARD)["operating_point"]
+    return point | {"borderline_halfwidth": halfwidth, "borderline_rule": "views_of_one_lesion(0.95)"}
