@@ -16,6 +16,7 @@ from edgekd import lazy, pipeline
 from edgekd.config import DataConfig, Experiment, Precision, SourceConfig
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.data.detect import detect_kind
+from edgekd.errors import UsageError
 from edgekd.experiments import EXPERIMENTS, load_experiment
 from edgekd.experiments.layout import with_layout_of
 from edgekd.locate import locate_data, locate_weights
@@ -80,7 +81,16 @@ def _experiment(source: str | Path, *, quick: bool) -> Experiment:
 
 
 def teach(data: Data) -> Any:
-    """The teacher, a `tf_keras.Model`, trained on the labels of `data`."""
+    """The teacher, a `tf_keras.Model`, trained on the labels of `data`.
+
+    Raises:
+        UsageError: teach.folds asks for several, which `distill` trains by itself.
+    """
+    if data.experiment.teach.folds:
+        raise UsageError(
+            f"teach.folds={data.experiment.teach.folds} gives as many teachers and none to hand back: call "
+            "distill(data), which trains and hears them"
+        )
     return _make(data, Station.TEACH)
 
 

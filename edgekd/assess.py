@@ -19,10 +19,12 @@ from edgekd.data.table import Row, Split
 from edgekd.errors import DataError, ModelError, UsageError
 from edgekd.imaging.decode import read_image
 from edgekd.imaging.hair import remove_hair
+from edgekd.imaging.quality import judge
 from edgekd.imaging.resample import prepare
 from edgekd.metrics.calibration import probability
 from edgekd.metrics.evaluation import EvaluationRecord, evaluate
 from edgekd.metrics.predictions import Predictions, malignancy_score
+from edgekd.photo_quality import Photo
 from edgekd.runtimes.base import Runtime, beside
 from edgekd_converters import metadata
 
@@ -32,7 +34,8 @@ class Answer:
     """What a model says about one image.
 
     `score` is in log odds, `probability` the calibrated sigmoid of it; `malignant` the call at the card's
-    operating point, None where the card has none. `logits` are by label.
+    operating point, None where the card has none. `logits` are by label. `photo` is what was measured of the
+    picture, None where the card has no limits for that; with flags only for who wanted an answer anyway.
     """
 
     image: str
@@ -40,6 +43,19 @@ class Answer:
     probability: float
     malignant: bool | None
     logits: dict[str, float]
+    photo: Photo | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A photo that cannot be judged, and why; the fields of an `Answer` are there and empty."""
+
+    image: str
+    score: None = None
+    probability: None = None
+    malignant: None = None
+    logits: None = None
+    photo: Photo
 
 
 def find_card(model: Path, card: Path | None = None) -> ModelCard:
@@ -87,10 +103,12 @@ def predict(
     person: Person | None = None,
     *,
     strict: bool = False,
-) -> Iterator[Answer]:
+    judge_anyway: bool = False,
+) -> Iterator[Answer | Refusal]:
     """The answer for each image file of one `person` (None: nothing is known), in order.
 
-    With `strict` a category that the network was not trained on is refused, not taken as unknown.
+    A photo outside the limits of the card is refused, unless `judge_anyway`. With `strict` a category that
+    the network was not trained on is refused, not taken as unknown.
 
     Raises:
         ImageError: a file cannot be read.
@@ -103,12 +121,27 @@ def predict(
     _check_person(card, person)
     vector = _vectors(card, [person], strict=strict)
     for path in images:
-        logits = runtime.logits(pixels(card, read_image(path))[np.newaxis], *beside(vector))
-        yield answer(card, str(path), logits[0])
+        seen = pixels(card, read_image(path))
+        found = photo(card, seen)
+        if found and found.flags and not judge_anyway:
+            yield Refusal(image=str(path), photo=found)
+            continue
+        logits = runtime.logits(seen[np.newaxis], *beside(vector))
+        yield answer(card, str(path), logits[0], found)
 
 
-def answer(card: ModelCard, image: str, logits: NDArray[np.float32]) -> Answer:
-    """What `logits` [k] mean by the card."""
+def photo(card: ModelCard, seen: NDArray[np.uint8]) -> Photo | None:
+    """What there is to say against a photo, `seen` as `pixels` makes it; None: the card has no limits."""
+    return judge(card.quality, seen) if card.quality else None
+
+
+def nobody(card: ModelCard) -> NDArray[np.float32]:
+    """The patient vector [1, f] of a person of whom nothing is known."""
+    return _vectors(card, [Person()])
+
+
+def answer(card: ModelCard, image: str, logits: NDArray[np.float32], found: Photo | None = None) -> Answer:
+    """What `logits` [k] mean by the card; `found` is what was measured of the photo."""
     score = malignancy_score(logits[np.newaxis], card.labels, card.malignant)
     point = card.operating_point
     return Answer(
@@ -117,6 +150,7 @@ def answer(card: ModelCard, image: str, logits: NDArray[np.float32]) -> Answer:
         probability=float(probability(score, card.temperature)[0]),
         malignant=bool(score[0] >= point.threshold) if point else None,
         logits={name: float(value) for name, value in zip(card.labels, logits, strict=True)},
+        photo=found,
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgekd.errors import ModelError, UsageError
 from edgekd.patient_input import PatientInput
-from edgekd.plain import from_plain, to_plain
+from edgekd.photo_quality import PhotoQuality
+from edgekd.plain import ABSENT, from_plain, to_plain
 
 SCHEMA = "edgekd.card/1"
 METADATA_NAME = "edgekd.card"
@@ -23,12 +24,26 @@ class OperatingPoint:
     """The score at and above which a lesion is called malignant, and how it was found.
 
     `rule` is the threshold rule with its target, e.g. `sensitivity_at_least(0.9)`; `fitted_on` the split;
-    `threshold` is in the unit of the score (log odds).
+    `threshold` is in the unit of the score (log odds). Closer to it than `borderline_halfwidth`, in the same
+    unit, another photo of the same lesion may well be called otherwise; `borderline_rule` says how that was
+    found. None, and absent from the text: nothing is known of that.
     """
 
     rule: str
     threshold: float
     fitted_on: str
+    borderline_halfwidth: float | None = field(default=None, metadata=ABSENT)
+    borderline_rule: str | None = field(default=None, metadata=ABSENT)
+
+    def __post_init__(self) -> None:
+        if self.borderline_halfwidth is not None and not self.borderline_halfwidth >= 0:
+            raise UsageError(f"card: borderline_halfwidth is {self.borderline_halfwidth}, expected 0 or more")
+
+    def borderline(self, score: float) -> bool | None:
+        """Whether `score` lies in the band around the threshold; None where there is none."""
+        if self.borderline_halfwidth is None:
+            return None
+        return abs(score - self.threshold) < self.borderline_halfwidth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +59,7 @@ class ModelCard:
     saw a picture with hairs. "none" too where hairs were taken out of training views only.
 
     `patient` says how the second input is made of what is known of the person; null: there is none.
+    `quality` says which photos cannot be judged; null, and left out of the text: nothing is known of that.
     """
 
     schema: str = SCHEMA
@@ -59,6 +75,7 @@ class ModelCard:
     operating_point: OperatingPoint | None = None
     temperature: float = 1.0
     margin: float | None = None
+    quality: PhotoQuality | None = None
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
@@ -77,7 +94,10 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as indented JSON with a final newline; the same card gives the same text."""
-        return json.dumps(to_plain(self), indent=2, sort_keys=True) + "\n"
+        plain = to_plain(self)
+        if self.quality is None:
+            del plain["quality"]  # the text of a card without it is what it was before there was one
+        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> ModelCard:

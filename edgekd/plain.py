@@ -16,11 +16,15 @@ from edgekd.errors import UnknownNameError, UsageError
 
 T = TypeVar("T")
 
+ABSENT = {"absent": None}
+"""The metadata of a field that came later: None is left out, so that older records keep their text."""
+
 
 def to_plain(value: Any) -> Any:
     """`value` as JSON types: dataclasses become objects, enums their value, tuples lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = [f for f in dataclasses.fields(value) if not _left_out(f, getattr(value, f.name))]
+        return {f.name: to_plain(getattr(value, f.name)) for f in fields}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -88,6 +92,10 @@ def parse_enum(kind: type[enum.Enum], text: str, where: str) -> Any:
     if text not in values:
         raise UnknownNameError(where, text, values)
     return values[text]
+
+
+def _left_out(field: dataclasses.Field[Any], value: Any) -> bool:
+    return value is None and "absent" in field.metadata
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

@@ -51,7 +51,7 @@ _SEEN = """() => {
 
 
 def write_web_bundle(folder: Path, card: ModelCard = CARD, *, space: bool = False) -> Path:
-    """A whole bundle with golden pictures, made as `edgekd bundle --web` makes it; skips without LiteRT.js."""
+    """A whole bundle with golden pictures, as `edgekd bundle --web` makes it; skips without LiteRT.js."""
     model = folder.with_name(f"{folder.name}.tflite")
     model.write_bytes(small_classifier(card.input_px, len(card.labels)))
     contents = Contents(

@@ -1,8 +1,9 @@
 """Tables in Markdown files, made from kept records: `python -m edgekd_bench.tables [--check] README.md…`.
 
 A table stands between `<!-- table:NAME -->` (the artefacts of a run) or `<!-- board:NAME -->` (any files, as
-the leaderboard ranks them) or `<!-- systems:NAME -->` (the published systems beside ours) and
-`<!-- /table -->`; NAME is a folder of `--results`.
+the leaderboard ranks them) or `<!-- systems:NAME -->` (the published systems beside ours) or
+`<!-- methods:NAME -->` (ways of training a student) or `<!-- stress:NAME -->` (a network on stripped
+pictures) and `<!-- /table -->`; NAME is a folder of `--results`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from pathlib import Path
 from edgekd.errors import ContractError, DataError, EdgekdError, UnknownNameError
 from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
-from edgekd_bench import systems
+from edgekd_bench import methods, stress, systems
 from edgekd_bench.leaderboard import markdown, read_board
 from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.results import Kept, read_kept
 from edgekd_bench.round import Status
 
 _MARKED = re.compile(
-    r"(<!-- (?P<kind>table|board|systems):(?P<name>[\w.-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL
+    r"(<!-- (?P<kind>table|board|systems|methods|stress):(?P<name>[\w.-]+) -->\n)"
+    r"(?P<body>.*?)(<!-- /table -->)",
+    re.DOTALL,
 )
 _NONE, _NOISY, _CORRECT = "–", "†", "correctness only"
 
@@ -77,6 +80,8 @@ _MAKE: Mapping[str, Callable[[Path], str]] = {
     "table": lambda folder: table(read_kept(folder)),
     "board": lambda folder: markdown(read_board(folder)),
     "systems": lambda folder: systems.table(folder.parent),
+    "methods": methods.table,
+    "stress": stress.table,
 }
 
 

@@ -5,7 +5,8 @@
     <verify>/<precision>/predictions.csv              the test split
     <verify>/<precision>/evaluation.json              its figures (edgekd.evaluation/1)
     <verify>/<precision>/verdict.json                 against the float student, paired (edgekd.verdict/1)
-    <verify>/<precision>/card.json                    the file's card with operating point and temperature
+    <verify>/<precision>/card.json                    the file's card with operating point, temperature and
+                                                      what photos can be judged
 
 The file itself is not touched: a card that knows its operating point is embedded when the bundle is made.
 The Keras side is read from the predictions the training stations left; nothing is computed twice, and no
@@ -24,9 +25,11 @@ from edgekd.config import Precision, VerifyConfig
 from edgekd.console import log
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import ModelError
+from edgekd.imaging.quality_fit import fit_quality
 from edgekd.metrics.evaluation import EvaluationRecord, read_evaluation
 from edgekd.metrics.paired import Verdict
 from edgekd.metrics.predictions import Predictions, read_predictions
+from edgekd.photo_quality import PhotoQuality
 from edgekd.plain import write_json, write_text
 from edgekd.runtimes.base import Runtime
 from edgekd.runtimes.evaluate import (
@@ -39,6 +42,7 @@ from edgekd.runtimes.evaluate import (
     write_results,
 )
 from edgekd.runtimes.predict import attributes
+from edgekd.runtimes.second_view import Band, fit_band
 from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
 from edgekd_converters.artefacts import exported as found_in
 from edgekd_converters.export import CARD
@@ -85,6 +89,7 @@ class _Job:
     twin: _Twin
     reference: _Twin
     config: VerifyConfig
+    quality: PhotoQuality | None
     out: Path
 
 
@@ -111,6 +116,7 @@ def verify(
     dataset = open_dataset(dataset_folder)
     reference = _open_twin(student, dataset)
     quantized = _open_twin(qat, dataset) if qat is not None else None
+    quality = fit_quality(dataset.validation.images, dataset.validation.split)
     counts = dict.fromkeys(Verdict, 0)
     metrics: dict[str, float] = {}
     for precision in _exported(exported):
@@ -121,7 +127,7 @@ def verify(
                 "the folder of the station qat was not given"
             )
         artefact = artefact_file(exported, precision)
-        job = _Job(precision, artefact, dataset, twin, reference, config, out / precision)
+        job = _Job(precision, artefact, dataset, twin, reference, config, quality, out / precision)
         evaluation, verdict = _verify(job)
         counts[verdict.verdict] += 1
         if evaluation is not None and evaluation.auc.value is not None:
@@ -155,7 +161,7 @@ def _verify(job: _Job) -> tuple[EvaluationRecord | None, VerdictRecord]:
     )
     job.out.mkdir(parents=True, exist_ok=True)
     try:
-        opened, answers = _answer(job, card)
+        opened, answers, band = _answer(job, card)
     except ModelError as error:
         verdict = _refuse(job, (*findings, failed(Check.RUNS, str(error))))
         write_json(job.out / VERDICT, verdict)
@@ -169,11 +175,11 @@ def _verify(job: _Job) -> tuple[EvaluationRecord | None, VerdictRecord]:
     write_results(job.out, answers, evaluation)
     write_json(job.out / PARITY, parity)
     write_json(job.out / VERDICT, verdict)
-    write_text(job.out / CARD, _completed(card, evaluation, job.config).to_json())
+    write_text(job.out / CARD, _completed(card, evaluation, band, job).to_json())
     return evaluation, verdict
 
 
-def _answer(job: _Job, card: ModelCard) -> tuple[_Opened, Answers]:
+def _answer(job: _Job, card: ModelCard) -> tuple[_Opened, Answers, Band | None]:
     if sorted(card.labels) != sorted(job.dataset.classes):
         raise ModelError(
             f"{job.artefact}: its card has other labels than the data set: it cannot be judged on it"
@@ -191,9 +197,15 @@ def _answer(job: _Job, card: ModelCard) -> tuple[_Opened, Answers]:
             malignant=job.dataset.malignant,
             label=f"verify {job.precision}",
         )
+        band = fit_band(
+            opened.runtime,
+            job.dataset.validation,
+            answers.validation,
+            label=f"verify {job.precision}",
+        )
     finally:
         opened.runtime.close()
-    return opened, answers
+    return opened, answers, band
 
 
 def _open_tflite(path: Path) -> _Opened:
@@ -257,13 +269,22 @@ def _refuse(job: _Job, findings: tuple[Finding, ...]) -> VerdictRecord:
     )
 
 
-def _completed(card: ModelCard, evaluation: EvaluationRecord, config: VerifyConfig) -> ModelCard:
-    """`card` with the threshold and the temperature that suit the file's own validation predictions."""
+def _completed(card: ModelCard, evaluation: EvaluationRecord, band: Band | None, job: _Job) -> ModelCard:
+    """`card` with threshold, `band` and temperature that suit the file's own validation predictions.
+
+    And with the limits of photos, which are those of the validation pictures, whatever the file.
+    """
+    point = dataclasses.replace(
+        evaluation.operating_point,
+        borderline_halfwidth=band.halfwidth if band else None,
+        borderline_rule=band.rule if band else None,
+    )
     return dataclasses.replace(
         card,
-        operating_point=evaluation.operating_point,
+        operating_point=point,
         temperature=evaluation.temperature,
-        margin=config.margin,
+        margin=job.config.margin,
+        quality=job.quality,
     )
 
 

@@ -11,11 +11,13 @@ from typer.core import TyperGroup
 from edgekd.cli import (
     audit,
     bench,
+    bundle,
     check,
     compare,
     doctor,
     embed,
     evaluate,
+    explain,
     export,
     fetch,
     inspect,
@@ -26,10 +28,12 @@ from edgekd.cli import (
     predict,
     profile,
     run,
+    serve,
     show,
     stations,
     synthesise,
     tfrecord,
+    verify_bundle,
 )
 from edgekd.errors import EdgekdError
 
@@ -41,7 +45,7 @@ Exit codes: 0 done, 1 bug, 2 usage, 3 contract failed, 4 something missing or un
 A research tool, not a medical device.
 """
 
-_ORDER = ("run", "data", "teach", "distill", "qat", "export", "verify", "bench", "report")
+_ORDER = ("run", "data", "teach", "distill", "qat", "export", "verify", "bench", "report", "bundle")
 
 
 class _Group(TyperGroup):
@@ -120,14 +124,18 @@ app.command("inspect")(inspect_model.inspect)
 app.command("check")(check.check)
 app.command("layers")(layers.layers)
 app.command("bench")(bench.bench)
+app.command("bundle")(bundle.bundle)
+app.command("verify-bundle")(verify_bundle.verify_bundle)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.command("embed")(embed.embed)
 app.command("patient")(patient.patient)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("profile")(profile.profile)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

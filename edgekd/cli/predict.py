@@ -11,7 +11,7 @@ from edgekd import console
 from edgekd.cli.options import Card, Json, ModelFile, Quiet, Verbose
 
 if TYPE_CHECKING:
-    from edgekd.assess import Answer
+    from edgekd.assess import Answer, Refusal
 
 
 def predict(
@@ -28,13 +28,18 @@ def predict(
         int | None, typer.Option(help="Others of them that show the same site.", min=0, show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a sex or site not trained on.")] = False,
+    judge_anyway: Annotated[
+        bool, typer.Option("--judge-anyway", help="Answer for photos that cannot be judged, too.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what MODEL answers about each IMAGE, at the operating point of its card.
 
-    Of the person, the same for every IMAGE, tell what the card asks for; what is left out is unknown.
+    A photo that is blurred, dark, over-exposed or shows no lesion is not judged, where the card has limits
+    for that. Of the person, the same for every IMAGE, tell what the card asks for; what is left out is
+    unknown.
 
     Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
     """
@@ -44,7 +49,11 @@ def predict(
 
     facts = assess.find_card(model, card)
     person = Person(age=age, sex=sex, site=site, images=pictures, same_site=same_site)
-    answers = list(assess.predict(assess.open_runtime(model), facts, images, person, strict=strict))
+    answers = list(
+        assess.predict(
+            assess.open_runtime(model), facts, images, person, strict=strict, judge_anyway=judge_anyway
+        )
+    )
     if as_json:
         console.emit_json({"card": facts, "answers": answers})
         return
@@ -53,8 +62,16 @@ def predict(
     console.emit_table(
         f"{model}: {called}; a research tool, not a medical device",
         ("image", "score", "probability", "call"),
-        [(a.image, f"{a.score:+.3f}", f"{a.probability:.3f}", _call(a)) for a in answers],
+        [_row(a) for a in answers],
     )
+
+
+def _row(answer: Answer | Refusal) -> tuple[str, str, str, str]:
+    reason = answer.photo.reason if answer.photo else ""
+    if answer.score is None:
+        return answer.image, "–", "–", f"cannot judge this photo: {reason}"
+    doubt = f", but the photo is unfit: {reason}" if reason else ""
+    return answer.image, f"{answer.score:+.3f}", f"{answer.probability:.3f}", f"{_call(answer)}{doubt}"
 
 
 def _call(answer: Answer) -> str:

@@ -54,7 +54,7 @@ def run(
     console.configure(quiet=quiet, verbose=verbose)
     station = pipeline.parse_station(to)
     folder = Run(out or Path("runs") / experiment)
-    wanted = _resolve(folder, experiment, data_root, weights, quick, with_strategy(settings, strategy))
+    wanted = resolve(folder, experiment, data_root, weights, quick, with_strategy(settings, strategy))
     require_architecture(wanted, before)
     if dry_run:
         tables.show_states(pipeline.find(folder, wanted), pipeline.upstream(wanted, station), as_json=as_json)
@@ -65,9 +65,15 @@ def run(
     pipeline.require_passed(records)
 
 
-def _resolve(
+def resolve(
     folder: Run, name: str, data_root: Path | None, weights: Path | None, quick: bool, settings: list[str]
 ) -> Experiment:
+    """The experiment called `name` with `settings`, its data and weights found, or known from `folder`.
+
+    Raises:
+        UnknownNameError, UsageError: no experiment or setting has this name.
+        DataError, ModelError: data or weights are not there.
+    """
     from edgekd.experiments.layout import with_first_source_of, with_layout_of
 
     experiment = load_experiment(name, quick=quick)

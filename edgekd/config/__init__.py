@@ -13,6 +13,7 @@ from edgekd.config.fit import AugmentConfig, FitConfig, ModelConfig
 from edgekd.config.names import (
     IMAGENET,
     NO_WEIGHTS,
+    Answers,
     DistillMethod,
     HairRemoval,
     Loss,
@@ -36,6 +37,7 @@ from edgekd.config.stations import (
 __all__ = [
     "IMAGENET",
     "NO_WEIGHTS",
+    "Answers",
     "AugmentConfig",
     "BenchConfig",
     "DataConfig",

@@ -74,6 +74,19 @@ class DistillMethod(enum.StrEnum):
     DKD = "dkd"
     DIST = "dist"
     FOCAL_KL = "focal_kl"
+    LOGIT_STANDARDISED = "logit_standardised"
+
+
+class Answers(enum.StrEnum):
+    """Which of the teacher's answers a student hears.
+
+    Stored ones for the very views it sees; asked for in every step, for views that never repeat; or one
+    stored answer for the whole picture, whatever view of it the student sees.
+    """
+
+    CACHED = "cached"
+    ONLINE = "online"
+    FIXED = "fixed"
 
 
 class Precision(enum.StrEnum):

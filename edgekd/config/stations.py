@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgekd.config.fit import FitConfig, ModelConfig
-from edgekd.config.names import DistillMethod, Loss, Precision, ThresholdRule, require
+from edgekd.config.names import Answers, DistillMethod, Loss, Precision, ThresholdRule, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,9 @@ class TeachConfig:
     """The teacher: a network trained on the labels.
 
     `focal_alpha` weighs the malignant classes of the focal loss, 1 − `focal_alpha` the benign ones (0:
-    both 1).
+    both 1). With `folds` there are so many teachers, each trained without a part of the training images
+    (whole patients and lesions), and a student hears of an image from the one that did not see it
+    (0: one teacher, which saw all).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -21,8 +23,10 @@ class TeachConfig:
     loss: Loss = Loss.CROSS_ENTROPY
     focal_gamma: float = 2.0
     focal_alpha: float = 0.0
+    folds: int = 0
 
     def __post_init__(self) -> None:
+        require(self.folds >= 0 and self.folds != 1, f"teach.folds is {self.folds}, expected 0 or 2 and more")
         require(0 <= self.focal_alpha < 1, f"teach.focal_alpha is {self.focal_alpha}, expected [0, 1)")
 
 
@@ -34,7 +38,8 @@ class DistillConfig:
     of stored augmentations per image. `alpha` and `beta` weigh the two terms of DKD (target, non-target)
     and of DIST (between, within classes). `seed` is added to the experiment's, for
     several students of one teacher. `cache` is a folder where several runs keep the teachers' outputs
-    together, and may do so at once (empty: teacher_cache/ of this run's distill).
+    together, and may do so at once (empty: teacher_cache/ of this run's distill). `answers` other than
+    cached are there to be compared with it; they know no `variants`: views never repeat.
     """
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=0.35))
@@ -50,6 +55,7 @@ class DistillConfig:
     variants: int = 8
     seed: int = 0
     cache: str = ""
+    answers: Answers = Answers.CACHED
 
     def __post_init__(self) -> None:
         require(self.temperature > 0, f"distill.temperature is {self.temperature}, expected more than 0")

@@ -162,6 +162,20 @@ def cluster_bootstrap(
     return Estimate(value=value, low=float(low), high=float(high), method=method)
 
 
+def bootstrap_deviation(
+    statistic: Statistic, groups: Sequence[str | None], *, seed: int = 1, resamples: int = RESAMPLES
+) -> tuple[float, int]:
+    """The standard deviation of a statistic over resampled groups, as `cluster_bootstrap`; how many groups.
+
+    Raises:
+        DataError: no image, or the statistic is undefined in all resamples but one.
+    """
+    values, count = _resampled(statistic, groups, seed, resamples)
+    if len(values) < 2:
+        raise DataError("a bootstrap found the statistic undefined: too few images of a class")
+    return float(np.std(values, ddof=1)), count
+
+
 def logit_bootstrap(
     statistic: Statistic,
     groups: Sequence[str | None],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from edgekd.metrics.predictions import Predictions, read_predictions
 from edgekd.plain import from_plain, read_json
 from edgekd.runs import RECORD
 from edgekd.runs import SCHEMA as STEP_SCHEMA
-from edgekd.training.history import Epoch
+from edgekd.training.history import Epoch, read_history
 from edgekd_bench.record import BenchRecord, read_bench
 from edgekd_bench.round import Backend
 from edgekd_converters.artefacts import MLPACKAGE
@@ -114,7 +113,9 @@ def read_records(run: Path) -> Records:
         split=reader.json("data/split.json", lambda plain: from_plain(SplitRecord, plain, "split")),
         audit=reader.json("data/audit.json", lambda plain: from_plain(AuditRecord, plain, "audit")),
         networks={station: _network(reader, station, malignant) for station in trained},
-        histories={station: reader.read(f"{station}/metrics.jsonl", _history) or () for station in trained},
+        histories={
+            station: reader.read(f"{station}/metrics.jsonl", read_history) or () for station in trained
+        },
         artefacts=tuple(_artefact(reader, name, malignant) for name in _precisions(run, experiment)),
         missing=tuple(reader.missing),
     )
@@ -163,11 +164,6 @@ def _of_schema(plain: Any, schema: str) -> Mapping[str, Any]:
     if found != schema:
         raise ValueError(f"schema is {found!r}, expected {schema!r}")
     return _object(plain)
-
-
-def _history(path: Path) -> tuple[Epoch, ...]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(from_plain(Epoch, json.loads(line), "epoch") for line in lines)
 
 
 def _network(reader: _Reader, station: str, malignant: tuple[str, ...]) -> Network:

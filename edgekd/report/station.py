@@ -16,7 +16,7 @@ from edgekd.card import INTENDED_USE
 from edgekd.config import ReportConfig
 from edgekd.console import log
 from edgekd.plain import write_text
-from edgekd.report import files, images, origin, quality, timing, verdicts
+from edgekd.report import explained, files, images, origin, quality, timing, verdicts
 from edgekd.report.blocks import Figure, Page, Section
 from edgekd.report.model_card import model_card
 from edgekd.report.records import Records, read_records
@@ -34,7 +34,7 @@ def report(*, run: Path, config: ReportConfig, out: Path) -> dict[str, float]:
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     records = read_records(run)
-    page = compose(records, config)
+    page = compose(records, config, explained.explained_section(run))
     drawn = [block for part in page.sections for block in part.blocks if isinstance(block, Figure)]
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     for figure in drawn:
@@ -47,8 +47,11 @@ def report(*, run: Path, config: ReportConfig, out: Path) -> dict[str, float]:
     return {"figures": float(len(drawn)), "missing": float(len(page.missing))}
 
 
-def compose(records: Records, config: ReportConfig) -> Page:
-    """The page of `records`: sections without a record behind them are left out."""
+def compose(records: Records, config: ReportConfig, asked_for: Section | None = None) -> Page:
+    """The page of `records`: sections without a record behind them are left out.
+
+    `asked_for` is what stands on the page only because somebody wanted it.
+    """
     experiment = records.experiment
     sections = (
         files.files_section(records),
@@ -57,6 +60,7 @@ def compose(records: Records, config: ReportConfig) -> Page:
         quality.errors_section(records),
         quality.calibration_section(records),
         quality.subgroup_section(records),
+        asked_for,
         images.data_section(records),
         origin.training_section(records),
         timing.bench_section(records),

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 
 from edgekd import lazy
-from edgekd.config import DistillConfig, DistillMethod, Loss, Strategy, VerifyConfig
+from edgekd.config import Answers, DistillConfig, DistillMethod, Loss, Strategy, VerifyConfig
+from edgekd.config.later import as_before
 from edgekd.data.dataset import Dataset
-from edgekd.errors import ModelError, UsageError
+from edgekd.errors import UsageError
 from edgekd.models.catalogue import build
 from edgekd.plain import file_digest
 from edgekd.runtimes.keras import KerasRuntime
 from edgekd.training import distillation
 from edgekd.training.determinism import begin
-from edgekd.training.fit import fit
+from edgekd.training.fit import Teacher, Watch, fit
+from edgekd.training.folds import answering, members_of
 from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss
 from edgekd.training.strategy import Spread, open_strategy
 from edgekd.training.teach import finish, labels_loss, labels_only
 from edgekd.training.teacher_cache import TeacherCache, ask_teacher
+from edgekd.training.teachers import WHOLE_PICTURE, FixedTeacher, OnlineTeacher
 
 tf = lazy.tensorflow()
 
@@ -41,13 +44,15 @@ def distill(
     seed: int,
     out: Path,
     strategy: Strategy = Strategy.SINGLE,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """The figures of a student that listened to the teacher; the student itself is `out`/model.keras.
 
     `teacher` is a folder of .keras files over the same classes: the outputs of the station teach, or several
-    members, whose logits are averaged. With method `none` it is not read, and the twin so trained starts
-    from the same weights and sees the same pixels in the same order. Writes what `teach` writes, and
-    teacher_cache/ unless `config.cache` names another folder for it.
+    members, whose logits are averaged; of members trained on folds the one that did not see an image is
+    heard. With method `none` it is not read, and the twin so trained starts from the same weights and sees
+    the same pixels in the same order. Writes what `teach` writes, and teacher_cache/ unless `config.cache`
+    names another folder for it. `watch` is told of every epoch.
 
     Raises:
         UsageError: the method cannot work with this many classes, or contradicts `config.loss`.
@@ -77,10 +82,11 @@ def distill(
         seed=seed,
         out=out,
         station="distill",
-        settings=replace(config, cache=""),
+        settings=as_before("distill", replace(config, cache="")),
         teacher=answers,
-        variants=config.variants,
+        variants=_variants(config),
         spread=spread,
+        watch=watch,
     )
     return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="student")
 
@@ -98,23 +104,32 @@ def _check(config: DistillConfig, teacher: Path | None, classes: int) -> None:
         )
 
 
+def _variants(config: DistillConfig) -> int | None:
+    """How many views of a picture there are; None: no end of them."""
+    return config.variants if config.answers is Answers.CACHED else None
+
+
 def _ask(
     folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: Path, *, spread: Spread
-) -> TeacherCache:
-    members = sorted(folder.glob("*.keras"))
-    if not members:
-        raise ModelError(f"{folder} holds no .keras file: train a teacher first (edgekd teach)")
-    return ask_teacher(
-        [KerasRuntime(path) for path in members],
-        digests=[file_digest(path) for path in members],
+) -> Teacher:
+    members, heard = members_of(folder), answering(folder, dataset.train)
+    teachers, digests = [KerasRuntime(path) for path in members], [file_digest(path) for path in members]
+    if config.answers is Answers.ONLINE:
+        return OnlineTeacher(teachers, digests, dataset.input_px, heard)
+    fixed = config.answers is Answers.FIXED
+    cache: TeacherCache = ask_teacher(
+        teachers,
+        digests=digests,
         dataset=dataset,
-        config=config.fit,
+        config=replace(config.fit, augment=WHOLE_PICTURE) if fixed else config.fit,
         seed=seed,
-        variants=config.variants,
+        variants=1 if fixed else config.variants,
         out=out,
         store=Path(config.cache) if config.cache else None,
+        answering=heard,
         spread=spread,
     )
+    return FixedTeacher(cache) if fixed else cache
 
 
 def _objective(config: DistillConfig, dataset: Dataset, seed: int) -> Objective:
@@ -128,7 +143,7 @@ def _objective(config: DistillConfig, dataset: Dataset, seed: int) -> Objective:
         dataset=dataset,
         fit=config.fit,
         seed=seed,
-        variants=config.variants,
+        variants=_variants(config),
     )
     if config.method == DistillMethod.NONE:
         return labels_only(supervised)
@@ -155,6 +170,9 @@ def _listening(config: DistillConfig) -> Listening:
     weights = {"temperature": config.temperature, "alpha": config.alpha, "beta": config.beta}
     methods: Mapping[DistillMethod, Listening] = {
         DistillMethod.HINTON: hinton_listening(config.temperature),
+        DistillMethod.LOGIT_STANDARDISED: lambda student, teacher, _: distillation.logit_standardised(
+            student, teacher, temperature=config.temperature
+        ),
         DistillMethod.DKD: lambda student, teacher, labels: distillation.dkd(
             student, teacher, labels, **weights
         ),

@@ -18,8 +18,10 @@ tf = lazy.tensorflow()
 _NEEDS_THREE = {
     DistillMethod.DKD: "its non-target term is 0 with two",
     DistillMethod.DIST: "its correlations are ±1 with two",
+    DistillMethod.LOGIT_STANDARDISED: "standardised, two logits are ±1 whatever they were",
 }
 _VARIANCE_FLOOR = 1e-12
+_SPREAD_FLOOR = 1e-4  # nats²: a student without an opinion is pulled no harder than a hundredfold
 _NEVER = -1e30  # a logit of probability 0 that stays finite when subtracted from another
 
 
@@ -27,7 +29,7 @@ def check_classes(method: DistillMethod, classes: int) -> None:
     """Nothing, when `method` says something about that many classes.
 
     Raises:
-        UsageError: DKD or DIST with fewer than three classes.
+        UsageError: DKD, DIST or standardised logits with fewer than three classes.
     """
     if classes < 3 and method in _NEEDS_THREE:
         raise UsageError(
@@ -42,6 +44,16 @@ def hinton(student: Any, teacher: Any, *, temperature: float) -> Any:
     return temperature**2 * _kl(
         tf.nn.log_softmax(teacher / temperature), tf.nn.log_softmax(student / temperature)
     )
+
+
+def logit_standardised(student: Any, teacher: Any, *, temperature: float) -> Any:
+    """`hinton` on standardised logits, float32 [b] (Sun et al. 2024, Logit Standardization, algorithm 1).
+
+    Each example's logits less their mean, over their standard deviation (that of the population, as in the
+    paper; its code divides by k − 1): the student is asked for the teacher's relations between classes, not
+    for the size of its logits.
+    """
+    return hinton(_standardised(student), _standardised(teacher), temperature=temperature)
 
 
 def dkd(student: Any, teacher: Any, labels: Any, *, temperature: float, alpha: Any, beta: Any) -> Any:
@@ -111,6 +123,12 @@ def binary_focal(score: Any, positive: Any, *, alpha: float, gamma: float) -> An
 
 def _kl(log_p: Any, log_q: Any) -> Any:
     return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def _standardised(logits: Any) -> Any:
+    centred = logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred * tf.math.rsqrt(variance + _SPREAD_FLOOR)
 
 
 def _decoupled(logits: Any, is_target: Any) -> tuple[Any, Any]:

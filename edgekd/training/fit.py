@@ -56,6 +56,10 @@ class Teacher(Protocol):
         """The raw logits [b, k] for the images of `batch`."""
 
 
+Watch = Callable[[Sequence[Epoch]], None]
+"""Told of all epochs so far after each, and once when a killed training goes on; what it raises ends it."""
+
+
 def fit(
     model: Any,
     *,
@@ -69,11 +73,13 @@ def fit(
     teacher: Teacher | None = None,
     variants: int | None = None,
     spread: Spread = ALONE,
+    watch: Watch | None = None,
 ) -> Epoch:
     """The epoch that was kept, the best by validation AUC; `model` then holds its (averaged) weights.
 
     `settings` is the configuration of `station`: with the data, the seed, the first weights and the
-    teacher it makes a checkpoint this training's own.
+    teacher it makes a checkpoint this training's own. `watch` may end the training early by raising; its
+    checkpoint stays.
 
     Raises:
         ContractError: the loss or a validation logit is not finite.
@@ -96,6 +102,8 @@ def fit(
     identity = digest([settings, seed, variants, _facts(model, dataset), teacher and teacher.identity])
     _meet(out, identity, spread)
     history = resume(learner, Epoch, out, identity)
+    if history and watch:
+        watch(history)
     left = 0 if finished(history, config) else config.epochs - len(history)
     with spread.reachable(), progress(station, left * shown, "images") as advance:
         while not finished(history, config):
@@ -108,6 +116,8 @@ def fit(
             history.append(_judge(learner, dataset, history, losses))
             save(learner, out, identity, history)
             _tell(out, station, history, shown, time.monotonic() - began)
+            if watch:
+                watch(history)
     learner.restore_best()
     return kept(history)
 

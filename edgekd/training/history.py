@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgekd.config import FitConfig
+from edgekd.plain import from_plain
 
 SMOOTHED_EPOCHS = 3
 
@@ -55,3 +58,14 @@ def finished(history: Sequence[Epoch], config: FitConfig) -> bool:
         return False
     areas = [epoch.validation_auc_smoothed for epoch in history]
     return len(areas) - 1 - areas.index(max(areas)) >= config.patience_epochs
+
+
+def read_history(path: Path) -> tuple[Epoch, ...]:
+    """The epochs in the metrics.jsonl of a training.
+
+    Raises:
+        OSError: it is not there.
+        ValueError, UsageError: it is no such file.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(from_plain(Epoch, json.loads(line), "epoch") for line in lines)

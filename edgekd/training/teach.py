@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd import lazy
 from edgekd.config import FitConfig, Loss, Strategy, TeachConfig, VerifyConfig
+from edgekd.config.later import as_before
+from edgekd.console import log
 from edgekd.data.dataset import Dataset
+from edgekd.data.folds import assign_folds
+from edgekd.imaging.augment import centre_view
+from edgekd.metrics.predictions import malignancy_score, read_predictions
+from edgekd.metrics.ranking import roc_auc_score
 from edgekd.models.catalogue import build
 from edgekd.models.describe import count_parameters
+from edgekd.runtimes.base import Runtime, beside
+from edgekd.runtimes.evaluate import VALIDATION_PREDICTIONS
+from edgekd.runtimes.keras import KerasRuntime, load_keras
+from edgekd.runtimes.predict import BATCH
 from edgekd.training.checkpoint import remove_checkpoint
 from edgekd.training.determinism import begin, save_model
-from edgekd.training.evaluate import evaluate_station
+from edgekd.training.evaluate import evaluate_runtime, evaluate_station
 from edgekd.training.fit import drawn_counts, fit
+from edgekd.training.folds import Mean, without_fold, write_folds
 from edgekd.training.history import Epoch
 from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss, focal_weights, supervised
@@ -38,14 +50,25 @@ def teach(
 ) -> dict[str, float]:
     """The figures of a teacher trained on the labels of `dataset`; the teacher itself is `out`/model.keras.
 
-    Writes model.keras, metrics.jsonl, evaluation.json, predictions.csv and validation_predictions.csv. Goes
-    on where a killed run with the same arguments stopped.
+    Writes model.keras, metrics.jsonl, evaluation.json, predictions.csv and validation_predictions.csv; with
+    `config.folds` one teacher for each instead (`edgekd.training.folds`), judged as one. Goes on where a
+    killed run with the same arguments stopped.
 
     Raises:
         ContractError: training diverged.
         UnknownNameError, ModelError, UsageError: the network or its weights cannot be had.
         DeviceError: the devices or workers of `strategy` are not there.
     """
+    if config.folds:
+        return _teach_folds(dataset, config, verify, seed=seed, out=out, strategy=strategy)
+    model, kept = _trained(dataset, config, seed=seed, out=out, strategy=strategy)
+    return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="teacher")
+
+
+def _trained(
+    dataset: Dataset, config: TeachConfig, *, seed: int, out: Path, strategy: Strategy
+) -> tuple[Any, Epoch]:
+    """A teacher of the training split of `dataset`, and its kept epoch."""
     spread = open_strategy(strategy)
     begin(seed)
     model = build(
@@ -55,27 +78,72 @@ def teach(
         seed=seed,
         n_features=len(dataset.features),
     )
+    loss = labels_loss(
+        config.loss,
+        config.focal_gamma,
+        dataset=dataset,
+        fit=config.fit,
+        seed=seed,
+        alpha=config.focal_alpha,
+    )
     kept = fit(
         model,
         dataset=dataset,
         config=config.fit,
-        objective=labels_only(
-            labels_loss(
-                config.loss,
-                config.focal_gamma,
-                dataset=dataset,
-                fit=config.fit,
-                seed=seed,
-                alpha=config.focal_alpha,
-            )
-        ),
+        objective=labels_only(loss),
         seed=seed,
         out=out,
         station="teach",
-        settings=config,
+        settings=as_before("teach", config),
         spread=spread,
     )
-    return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="teacher")
+    return model, kept
+
+
+def _teach_folds(
+    dataset: Dataset, config: TeachConfig, verify: VerifyConfig, *, seed: int, out: Path, strategy: Strategy
+) -> dict[str, float]:
+    """The figures of the teachers of all folds as one; those a killed run finished are kept."""
+    folds = assign_folds(dataset.train.rows, dataset.train.labels, config.folds, seed)
+    members = [out / f"fold-{number}.keras" for number in range(config.folds)]
+    for number, member in enumerate(members):
+        if not member.is_file():
+            work = out / member.stem
+            work.mkdir(exist_ok=True)
+            log.info("teach: fold %d of %d", number + 1, config.folds)
+            part = without_fold(dataset, folds, number)
+            model, _ = _trained(part, config, seed=seed + number, out=work, strategy=strategy)
+            save_model(model, member)
+            remove_checkpoint(work)
+    write_folds(out, dataset, folds, [member.name for member in members])
+    runtimes = [KerasRuntime(member) for member in members]
+    metrics = evaluate_runtime(Mean(runtimes), dataset=dataset, verify=verify, out=out, artefact="teacher")
+    said = read_predictions(out / VALIDATION_PREDICTIONS, dataset.malignant)
+    return {
+        "validation_auc": roc_auc_score(said.labels, said.score),
+        "out_of_fold_auc": out_of_fold_auc(runtimes, dataset, folds),
+        "members": float(config.folds),
+        "parameters": float(sum(count_parameters(load_keras(member)) for member in members)),
+        **metrics,
+    }
+
+
+def out_of_fold_auc(members: Sequence[Runtime], dataset: Dataset, folds: NDArray[np.int64]) -> float:
+    """The AUC over all training photographs, each judged, whole, by the member that did not see it.
+
+    `members` in the order of their numbers in `folds` (int64 [n], one a training image).
+    """
+    train = dataset.train
+    logits = np.empty((len(train), len(dataset.classes)), np.float32)
+    for fold, member in enumerate(members):
+        own = np.flatnonzero(folds == fold)
+        for begin_at in range(0, len(own), BATCH):
+            part = own[begin_at : begin_at + BATCH]
+            images = np.stack([centre_view(train.images.image(number), dataset.input_px) for number in part])
+            logits[part] = member.logits(images, *beside(train.features[part]))
+    score = malignancy_score(logits, dataset.classes, dataset.malignant)
+    photographs = np.array([row.parent is None for row in train.rows])
+    return roc_auc_score(train.malignant[photographs], score[photographs])
 
 
 def labels_loss(

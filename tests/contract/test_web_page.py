@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import re
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +133,30 @@ def _exif(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-def _files(folder: Path, image: np.ndarray) -> dict[str, bytes]:
+def _swapping_profile() -> bytes:
+    """A colour profile that makes red of green: nobody overlooks that it was applied."""
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
+    return re.sub(rb"rXYZ|gXYZ", lambda name: swapped[name[0]], profile)
+
+
+def _profiled(image: np.ndarray) -> dict[str, bytes]:
+    """The picture with a colour profile, and with a statement of its gamma."""
+    from PIL import Image
+
+    files, picture = {}, Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
+    for name in ("profile.jpg", "profile.png"):
+        written = io.BytesIO()
+        picture.save(written, {"jpg": "JPEG", "png": "PNG"}[name[-3:]], icc_profile=_swapping_profile())
+        files[name] = written.getvalue()
+    png = bytes(cv2.imencode(".png", image)[1])
+    files["gamma.png"] = png[:33] + _chunk(b"gAMA", struct.pack(">I", 100_000)) + png[33:]
+    return files
+
+
+def _files(image: np.ndarray) -> dict[str, bytes]:
     """The picture in every form a browser may be given, by file name."""
 
     def encoded(ending: str, pixels: np.ndarray, *options: int) -> bytes:
@@ -147,18 +173,36 @@ def _files(folder: Path, image: np.ndarray) -> dict[str, bytes]:
         "transparent.png": encoded(".png", alpha),
         "lossless.webp": encoded(".webp", image, cv2.IMWRITE_WEBP_QUALITY, 101),
         "colour.bmp": encoded(".bmp", image),
+        **_profiled(image),
     }
 
 
 def test_every_kind_of_file_is_decoded_as_in_python(page, runtime, picture, tmp_path):
     image = cv2.imread(str(picture))
     differing = {}
-    for name, content in _files(tmp_path, image).items():
+    for name, content in _files(image).items():
         (tmp_path / name).write_bytes(content)
         found = chosen(page, tmp_path / name)
         expected = prepare(read_image(tmp_path / name), PX)
         differing[name] = int(np.abs(found["input"].astype(int) - expected).max())
     assert differing == dict.fromkeys(differing, 0)
+    assert "colour profile" not in page.inner_text("#photo-facts")
+
+
+def test_the_profiles_of_these_files_are_ones_a_browser_would_apply(page, picture):
+    """Else that test would say nothing about colour management."""
+    managed = """async (bytes) => {
+      const blob = new Blob([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))]);
+      const shown = async (options) => {
+        const bitmap = await createImageBitmap(blob, options);
+        const context = new OffscreenCanvas(9, 9).getContext("2d");
+        context.drawImage(bitmap, 0, 0);
+        return context.getImageData(0, 0, 9, 9).data.join();
+      };
+      return (await shown({})) !== (await shown({ colorSpaceConversion: "none" }));
+    }"""
+    for name, content in _profiled(cv2.imread(str(picture))).items():
+        assert page.evaluate(managed, base64.b64encode(content).decode()), name
 
 
 def test_the_square_is_moved_by_keyboard_and_by_pointer(page, runtime, picture):
@@ -197,7 +241,8 @@ def test_photos_are_dropped_and_pasted_too(page, runtime, picture):
     give = """([kind, name, bytes]) => {
       const data = new DataTransfer();
       data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "photo"));
-      dispatchEvent(new globalThis[name](kind, { [kind === "paste" ? "clipboardData" : "dataTransfer"]: data }));
+      const carrier = kind === "paste" ? "clipboardData" : "dataTransfer";
+      dispatchEvent(new globalThis[name](kind, { [carrier]: data }));
     }"""
     content = base64.b64encode(picture.read_bytes()).decode()
     for kind, name in (("drop", "DragEvent"), ("paste", "ClipboardEvent")):
@@ -254,7 +299,7 @@ def test_hostile_files_are_answered_with_a_sentence(page, picture, tmp_path):
     png, jpeg = (bytes(cv2.imencode(kind, image)[1]) for kind in (".png", ".jpg"))
     huge = bytearray(png)
     huge[16:24] = struct.pack(">II", 100_000, 100_000)
-    huge[29:33] = struct.pack(">I", __import__("zlib").crc32(bytes(huge[12:29])))
+    huge[29:33] = struct.pack(">I", zlib.crc32(bytes(huge[12:29])))
     flipped = bytearray(png)
     flipped[len(png) // 2] ^= 1
     lying = bytearray(jpeg)
@@ -278,14 +323,14 @@ def test_hostile_files_are_answered_with_a_sentence(page, picture, tmp_path):
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
-    import zlib
-
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def test_the_policy_forbids_every_other_address_and_inline_code(page, server):
     blocked = """async () => {
-      const told = new Promise((done) => addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective), { once: true }));
+      const told = new Promise((done) => {
+        addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));
+      });
       await fetch("https://example.org/").then(() => { throw new Error("it was fetched"); }, () => null);
       return told;
     }"""
@@ -363,24 +408,42 @@ def test_an_altered_model_is_refused(context, bundle, server):
         assert page.is_disabled(control)
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
+REFUSED_CARDS = [
+    ({"hair_removal": "oriented"}, "wants hairs removed from the picture first (“oriented”)"),
+    ({"patient": {"fields": ["age", "sex"]}}, "about the patient (age, sex)"),
+    ({"pixel_rule": "stretched to input_px"}, "does not know the pixel rule"),
+    ({"score_rule": "softmax"}, "does not know the score rule"),
+    ({"colour_rule": "grey world"}, "something this page does not know: colour_rule"),
+    ({"quality": {"rule": "edgekd.quality/2"}}, "how the model card wants photos to be looked at"),
+    ({"malignant": ["scc"]}, "contradicts itself"),
+    ({"temperature": 0}, "contradicts itself"),
+    ({"labels": []}, "contradicts itself"),
+    ({"operating_point": {"threshold": None}}, "contradicts itself"),
+]
+
+
+def test_a_card_that_it_cannot_serve_is_refused_in_words(page, bundle):
+    checked = """async (card) => {
+      const { checkCard } = await import("/card.js");
+      try { checkCard(card); } catch (error) { return error.message; }
+      return "";
+    }"""
+    for changes, sentence in REFUSED_CARDS:
+        assert sentence in page.evaluate(checked, json.loads(altered_card(bundle, **changes))), changes
+    for fine in ({}, {"operating_point": None}, {"quality": None}, {"colour_rule": None}):
+        assert page.evaluate(checked, json.loads(altered_card(bundle, **fine))) == ""
+
+
+def test_a_card_of_another_schema_and_another_model_are_refused(chromium, bundle, server):
+    for changes, sentence in (
         ({"schema": "edgekd.card/2"}, "“edgekd.card/2”"),
-        ({"hair_removal": "oriented"}, "wants hairs removed from the picture first (“oriented”)"),
-        ({"patient": {"fields": ["age", "sex"]}}, "about the patient (age, sex)"),
-        ({"pixel_rule": "stretched to input_px"}, "does not know the pixel rule"),
-        ({"score_rule": "softmax"}, "does not know the score rule"),
-        ({"colour_rule": "grey world"}, "something this page does not know: colour_rule"),
-        ({"quality": {"rule": "edgekd.quality/2"}}, "how the model card wants photos to be looked at"),
-        ({"malignant": ["scc"]}, "contradicts itself"),
         ({"input_px": 64}, "page.json does not fit the model card"),
-    ],
-)
-def test_a_card_that_it_cannot_serve_is_refused_in_words(context, bundle, server, changes, sentence):
-    with_altered(context, bundle, "card.json", altered_card(bundle, **changes), listed=True)
-    page = context.new_page()
-    assert sentence in refused(page, lambda: page.goto(server.url))
+    ):
+        context = chromium.new_context(service_workers="block")
+        with_altered(context, bundle, "card.json", altered_card(bundle, **changes), listed=True)
+        page = context.new_page()
+        assert sentence in refused(page, lambda page=page: page.goto(server.url))
+        context.close()
 
 
 def test_a_borderline_score_is_called_so(context, bundle, server, picture):

@@ -150,7 +150,8 @@ def test_predict_gives_the_stored_logits_to_the_bit(line: Path, tmp_path: Path) 
     for number in range(3):
         path = tmp_path / f"{samples.rows[number].image_id}.png"
         cv2.imwrite(str(path), samples.images.image(number)[..., ::-1])
-        done = edgekd("predict", line / "export" / "int8" / "model.tflite", path, "--json")
+        model = line / "export" / "int8" / "model.tflite"
+        done = edgekd("predict", model, path, "--judge-anyway", "--json")
         answer = json.loads(done.stdout)["answers"][0]
         row = rows[path.stem]
         assert {f"logit_{k}": np.float32(v) for k, v in answer["logits"].items()} == {
@@ -171,6 +172,28 @@ def test_evaluate_on_folders_agrees_with_the_run(line: Path, tmp_path: Path) -> 
     wanted = json.loads((line / "verify" / "int8" / "evaluation.json").read_text())
     assert found["confusion"] == wanted["confusion"]
     assert found["auc"]["value"] == pytest.approx(wanted["auc"]["value"], abs=1e-12)
+
+
+def test_a_bundle_of_the_run_answers_as_verify_did(copy: Path) -> None:
+    done = edgekd("bundle", copy, "--android", "--unverified", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "verify   kept" in done.stderr
+    folder = copy / "bundle" / "android"
+    (made,) = json.loads(done.stdout)
+    verdict = json.loads((copy / "verify" / "int8" / "verdict.json").read_text())["verdict"]
+    assert (made["folder"], made["manifest"]["verdict"]) == (str(folder), verdict)
+    checked = edgekd("verify-bundle", folder, "--json")
+    assert checked.returncode == 0, checked.stdout
+    with (copy / "verify" / "int8" / "predictions.csv").open() as file:
+        rows = {row["image_id"]: row for row in csv.DictReader(file)}
+    golden = json.loads((folder / "golden" / "golden.json").read_text())["items"]
+    of_the_run = [item for item in golden if item["origin"].partition(",")[0] in rows]
+    assert len(of_the_run) == 8
+    for item in of_the_run:  # the picture went through PNG, crop and resize once more, and nothing moved
+        row = rows[item["origin"].partition(",")[0]]
+        logits = [np.float32(value) for name, value in row.items() if name.startswith("logit_")]
+        assert [np.float32(value) for value in item["logits"]] == logits
+        assert item["score"] == float(row["score"])
 
 
 def test_compare_pairs_two_stations(line: Path) -> None:

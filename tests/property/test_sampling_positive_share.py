@@ -64,7 +64,8 @@ def test_sources_keep_their_own_shares(drawn, power, share, total):
     sums = np.array([counts[names == name].sum() for name in present])
     assert sums.sum() == total
     had = sums > 0
-    assert (weights / (2 * sums + 1)).max() <= (weights[had] / (2 * sums[had] - 1)).min(initial=np.inf) * (1 + 1e-9)
+    last = (weights[had] / (2 * sums[had] - 1)).min(initial=np.inf)
+    assert (weights / (2 * sums + 1)).max() <= last * (1 + 1e-9)
 
 
 @given(images, st.floats(0, 1), positive)

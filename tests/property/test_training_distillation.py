@@ -43,6 +43,7 @@ def every_loss(labels, malignant=(0, 1)):
         "dkd": lambda s, t: d.dkd(s, t, labels, temperature=3.0, alpha=1.0, beta=2.0),
         "dist": lambda s, t: d.dist(s, t, temperature=3.0, alpha=1.0, beta=1.0),
         "focal_kl": lambda s, t: d.bernoulli_kl(score(s), score(t), temperature=3.0),
+        "logit_standardised": lambda s, t: d.logit_standardised(s, t, temperature=3.0),
     }
 
 
@@ -54,6 +55,48 @@ def test_hinton(case, temperature):
     student, teacher, _ = case
     p, q = (softmax(z.astype(np.float64) / temperature, axis=1) for z in (teacher, student))
     close(hinton(student, teacher, temperature=temperature), temperature**2 * rel_entr(p, q).sum(axis=1))
+
+
+@few
+@given(pairs(), temperatures)
+def test_logit_standardised(case, temperature):
+    """The paper's weighted Z-score, then Hinton's loss (Sun et al. 2024)."""
+    from edgekd.training.distillation import logit_standardised
+
+    student, teacher, _ = case
+    if min(z.std(axis=1).min() for z in (student, teacher)) < 1.0:
+        return  # nearly flat logits: there the floor under the deviation shows
+    q, p = (
+        softmax((z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True) / temperature, axis=1)
+        for z in (student.astype(np.float64), teacher.astype(np.float64))
+    )
+    found = logit_standardised(student, teacher, temperature=temperature)
+    # The floor of 1e-4 under a variance of 1 or more moves a logit of at most √k by 5e-5 of it.
+    close(found, temperature**2 * rel_entr(p, q).sum(axis=1), atol=5e-4 * temperature**2)
+
+
+def test_logit_standardised_on_a_worked_example():
+    """Logits (1, 2, 3) have the mean 2 and the deviation √(2/3): ±1.2247 and 0, whatever their scale."""
+    from edgekd.training.distillation import logit_standardised
+
+    z = np.sqrt(1.5)
+    p, q = softmax([-z, 0, z]), softmax([z, 0, -z])
+    student, teacher = np.array([[30.0, 20.0, 10.0]], np.float32), np.array([[1.0, 2.0, 3.0]], np.float32)
+    close(logit_standardised(student, teacher, temperature=1.0), [rel_entr(p, q).sum()], atol=1e-3)
+    close(logit_standardised(10 * teacher + 5, teacher, temperature=1.0), [0.0], atol=1e-6)
+
+
+@few
+@given(pairs(), st.floats(0.5, 5.0), st.floats(-3.0, 3.0))
+def test_logit_standardised_is_blind_to_the_size_of_logits(case, factor, offset):
+    from edgekd.training.distillation import logit_standardised
+
+    student, teacher, _ = case
+    if student.std(axis=1).min() < 1.0:
+        return
+    plain = logit_standardised(student, teacher, temperature=2.0)
+    mapped = np.float32(factor) * student + np.float32(offset)
+    close(logit_standardised(mapped, teacher, temperature=2.0), plain, atol=4 * 1e-3)
 
 
 @few
@@ -207,6 +250,17 @@ def test_the_square_of_the_temperature_keeps_gradients_of_one_size(case):
     )
 
 
+def test_a_student_without_an_opinion_has_a_finite_gradient():
+    import tensorflow as tf
+
+    flat, teacher = np.zeros((2, 4), np.float32), np.array([[0, 1, 2, 3], [9, 0, 0, 0]], np.float32)
+    for name, loss in every_loss(np.array([0, 1], np.int32), malignant=(0,)).items():
+        student = tf.Variable(flat)
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss(student, teacher))
+        assert np.isfinite(tape.gradient(value, student)).all(), name
+
+
 def test_extreme_logits_give_finite_losses_and_gradients():
     import tensorflow as tf
 
@@ -220,7 +274,7 @@ def test_extreme_logits_give_finite_losses_and_gradients():
         assert np.isfinite(tape.gradient(value, student)).all(), name
 
 
-@pytest.mark.parametrize("method", ["dkd", "dist"])
+@pytest.mark.parametrize("method", ["dkd", "dist", "logit_standardised"])
 def test_methods_that_need_three_classes_say_so(method):
     from edgekd.config import DistillMethod
     from edgekd.errors import UsageError

@@ -17,7 +17,7 @@ from edgekd.data.dataset import open_dataset
 from edgekd.errors import ContractError, UsageError
 from tiny_dataset import prepare
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.slow]  # a conversion and processes that measure: 20 s
 
 SMALL = ModelConfig(name="dsnet", width=0.25, weights="none")
 
@@ -78,7 +78,6 @@ def _copy(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes())
 
 
-@pytest.mark.slow
 def test_a_search_whose_process_is_killed_goes_on_and_answers(places, tmp_path) -> None:
     """About 60 s: two processes of the real verb, the first ended by SIGKILL during a training."""
     pytest.importorskip("optuna", reason="needs Optuna: the extra search")

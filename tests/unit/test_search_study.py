@@ -14,17 +14,9 @@ from typing import Any
 
 import pytest
 
+from drawn_experiment import BASE
 from edgekd import pipeline
-from edgekd.config import (
-    DataConfig,
-    DistillConfig,
-    Experiment,
-    FitConfig,
-    ModelConfig,
-    SourceConfig,
-    SourceKind,
-    TeachConfig,
-)
+from edgekd.config import Experiment
 from edgekd.data.table import Split, read_table, write_table
 from edgekd.data.withhold import withhold_test
 from edgekd.errors import ContractError, UsageError
@@ -38,22 +30,6 @@ from edgekd.settings import apply_settings
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 pytestmark = pytest.mark.tf
 
-_FIT = FitConfig(epochs=3, images_per_epoch=32, batch_size=16, learning_rate=3e-3)
-_MODEL = ModelConfig(name="dsnet", width=0.25, weights="none")
-BASE = Experiment(
-    name="drawn",
-    data=DataConfig(
-        sources=(SourceConfig(name="drawn", kind=SourceKind.SYNTHETIC, count=80, image_px=40),),
-        malignant=("mel",),
-        input_px=32,
-        train_px=32,
-        validation_fraction=0.3,
-        test_fraction=0.3,
-        workers=1,
-    ),
-    teach=TeachConfig(model=_MODEL, fit=_FIT),
-    distill=DistillConfig(model=_MODEL, fit=_FIT, variants=1),
-)
 SPACE = (parse_axis("distill.model.width=0.25,4", BASE), parse_axis("distill.temperature=1,4", BASE))
 QUESTION = Question(
     experiment="drawn",
@@ -189,7 +165,7 @@ def test_other_test_labels_leave_the_same_data(whole: tuple[Folders, list[Trial]
 
 @pytest.fixture(scope="module")
 def killed(whole: tuple[Folders, list[Trial]], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The same search, its process ended in the second epoch of the second student, and begun again."""
+    """The same search, its process ended in the second epoch of the first student, and begun again."""
     root = tmp_path_factory.mktemp("killed")
     folders = Folders(root, Run(whole[0].root / "shared" / "32"))
     reports = 0
@@ -199,7 +175,7 @@ def killed(whole: tuple[Folders, list[Trial]], tmp_path_factory: pytest.TempPath
         nonlocal reports
         reports += 1
         report(self, value, step)
-        if reports == 5:
+        if reports == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -217,7 +193,7 @@ def killed(whole: tuple[Folders, list[Trial]], tmp_path_factory: pytest.TempPath
 def test_a_killed_search_ends_as_if_it_had_not_been(whole: tuple[Folders, list[Trial]], killed: Any) -> None:
     checkpoints, seen, trials, _ = killed
     assert len(checkpoints) == 1
-    assert len(seen[0]) >= 1
+    assert len(seen) > 1
     assert told(trials) == told(whole[1])
 
 

@@ -1,0 +1,1 @@
+"""A search over students under a budget of size and latency."""
