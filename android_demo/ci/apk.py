@@ -123,7 +123,7 @@ def _key() -> Path:
         store.parent.mkdir(parents=True, exist_ok=True)
         part = store.with_suffix(".part")
         part.unlink(missing_ok=True)
-        name = ("-dname", "CN=edgekd, for trying things out", "-validity", "10000")
+        name = ("-dname", "CN=edgekd trial key", "-validity", "10000")
         run(
             tool("keytool"),
             "-genkeypair",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,15 +207,21 @@ def circumstances(record: StressRecord) -> str:
     return (
         f"{record.model} on {', '.join(record.sources)}, {record.split}: n = {whole.n}, {whole.n_positive} "
         f"malignant; AUC as it is {_estimate(record.auc, signed=False)}. Differences, changed − as it is, on "
-        f"the same images, threshold {record.threshold:.3f}; 95 % intervals, {whole.auc.method}. Most moved: "
-        f"the part with the largest change of AUC among those of {TOO_FEW} malignant images or more. "
+        f"the same images, threshold {record.threshold:.3f}; 95 % intervals, {whole.auc.method}. Most "
+        f"moved: the part with the largest change of AUC among those of {TOO_FEW} malignant images or more, "
+        "where to look first and no finding by itself. "
         f"{record.engine}."
     )
 
 
 def _row(change: Change) -> tuple[str, ...]:
     whole, *parts = change.parts
-    judged = [part for part in parts if not part.too_few and part.auc.value is not None]
+    values = Counter(part.attribute for part in parts)
+    judged = [
+        part
+        for part in parts
+        if not part.too_few and part.auc.value is not None and values[part.attribute] > 1
+    ]
     worst = max(judged, key=lambda part: abs(part.auc.value or 0), default=None)
     return (
         change.name,

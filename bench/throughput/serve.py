@@ -1,8 +1,9 @@
 """What `edgekd serve` costs beside the decoding and computing it is there for, and how it stands overload.
 
-    python bench/throughput/serve.py --model MODEL.tflite [--seconds 60] [--rounds 3] [--json]
+    python bench/throughput/serve.py --model MODEL.tflite [--seconds 60] [--rounds 3] [--size 600x450]
 
-JPEG files of HAM10000's size are made first. Then, in alternation, on the same cores and the same files:
+JPEG files of one size (as it stands, that of HAM10000) are made first. Then, in alternation, on the same
+cores and the same files:
 
 - **bare**: processes, one per core, that decode, crop, resize and infer in a loop, as `edgekd predict` does,
   with nothing around it;
@@ -55,7 +56,7 @@ def main() -> None:
     """Measure and show."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_images(Path(folder), _PICTURES)
+        paths = write_images(Path(folder), _PICTURES, options.size)
         cores = sorted(os.sched_getaffinity(0))
         load_core, own = cores[-1:], cores[:-1] or cores
         rounds = []
@@ -74,18 +75,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--bare-seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=_size, default=_SIDES)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def write_images(folder: Path, count: int) -> list[Path]:
-    """`count` JPEG files of drawn lesions, 600 × 450 px, as `prepare.py` makes them."""
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def write_images(folder: Path, count: int, size: tuple[int, int] = _SIDES) -> list[Path]:
+    """`count` JPEG files of drawn lesions of `size` (width, height), as `prepare.py` makes them."""
     generator = np.random.Generator(np.random.PCG64(1))
     paths = []
     for number in range(count):
         drawn = render(seed=1, number=number, diagnosis=("mel", "nv")[number % 2], px=_DRAWN_PX)
-        image = cv2.resize(drawn, _SIDES, interpolation=cv2.INTER_CUBIC)
+        image = cv2.resize(drawn, size, interpolation=cv2.INTER_CUBIC)
         noise = generator.integers(0, 12, image.shape, np.uint8)
         paths.append(folder / f"{number:02d}.jpg")
         cv2.imwrite(str(paths[-1]), cv2.add(image, noise)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
@@ -277,12 +284,16 @@ def _report(options: argparse.Namespace, cores: Sequence[int], rounds: Sequence[
     ratio, cpu_ratio = (statistics.median(one[name] for one in rounds) for name in ("ratio", "cpu_ratio"))
     result = record(
         f"edgekd serve on {len(cores)} of {os.cpu_count()} cores at twice the bare rate for "
-        f"{options.seconds:g} s, JPEG of {_SIDES[0]} × {_SIDES[1]} px: {ratio:.2f} of bare decode and "
-        f"inference ({cpu_ratio:.2f} by processor time)",
+        f"{options.seconds:g} s, JPEG of {_sides(options)} px: {ratio:.2f} of bare decode "
+        f"and inference ({cpu_ratio:.2f} by processor time)",
         {"cores": len(cores), "ratio": ratio, "cpu_ratio": cpu_ratio, "rounds": rounds},
     )
     columns = ("bare/s", "threads/s", "serve/s", "ratio", "by cpu", "429", "wrong", "p50 ms", "p99 ms", "MB")
     show(result, columns, [_row(one) for one in rounds], as_json=options.json)
+
+
+def _sides(options: argparse.Namespace) -> str:
+    return " × ".join(str(side) for side in options.size)
 
 
 def _row(one: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from edgekd.cli import (
     bundle,
     check,
     compare,
+    demo,
     doctor,
     embed,
     evaluate,
@@ -135,6 +136,7 @@ app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("profile")(profile.profile)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 

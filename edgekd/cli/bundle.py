@@ -131,9 +131,9 @@ def bundle(
     Of a RUN everything missing up to verify is made first. Only a file whose verdict is passed is bundled.
     Check a bundle with edgekd verify-bundle.
 
-    Example: edgekd bundle runs/quickstart --android
-
     Example: edgekd bundle runs/isic2017 --android --ios --web
+
+    Example: edgekd bundle runs/quickstart --android --unverified
 
     Example: edgekd bundle runs/isic2017 --android --out app/src/main/assets/bundle --sign key.pem
 

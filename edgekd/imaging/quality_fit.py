@@ -34,7 +34,8 @@ Pixels = NDArray[np.uint8]
 MAX_REFUSED = 0.01
 LEAST_CAUGHT = 0.5
 COLOUR_SHARE = 0.001
-FEWEST = 50
+FEWEST = 100
+"""With fewer pictures the limits refuse too many good ones: fitted on n, each one in n + 1 by chance."""
 MOST = 500
 
 _LOW = ("sharpness", "brightness", "contrast", "redness", "skin")

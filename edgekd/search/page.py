@@ -225,7 +225,8 @@ def _panel(axes: Any, record: SearchRecord, cost: Any) -> None:
                 fontsize=7,
                 color=INK,
             )
-    axes.margins(x=0.12, y=0.15)
+    axes.margins(x=0.22, y=0.15)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _steps(trials: Sequence[Trial], cost: Any) -> list[tuple[float, float]]:

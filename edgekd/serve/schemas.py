@@ -64,7 +64,8 @@ COMPONENTS: dict[str, Any] = {
             },
             "operating_point": {
                 "type": ["object", "null"],
-                "description": "Rule, threshold (in the unit of the score) and the split it was fitted on.",
+                "description": "Rule, threshold (in the unit of the score), the split it was fitted on, and "
+                "the band around it where the card has one.",
             },
             "unseen": {
                 "type": "array",

@@ -1,19 +1,19 @@
 """`Upload`: an image file and a few fields out of a request, read into memory under limits.
 
-Nothing is written to a file: the multipart reader of the framework would put uploads above a megabyte into
-one, so the parts are put together here (python-multipart splits them).
+The framework's reader of forms would put uploads above a megabyte into a file; nothing is to be stored, so a
+form is taken apart here, in memory, once it is there. Looking for its boundary that way takes a hundredth of
+the time that a reader of single characters does, and it is time in which nobody else is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from edgekd.serve.limits import Limits
@@ -29,7 +29,10 @@ RAW = (
 
 _FORM_SPARE_BYTES = 1 << 16  # what may stand around the image in a form: boundaries, heads of parts, fields
 _MAX_PARTS = 16
+_MAX_HEAD_BYTES = 2048
 _MAX_FIELD_BYTES = 256
+
+_AFTER_BOUNDARY = re.compile(rb"--|[ \t]*\r\n")
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -95,22 +98,19 @@ async def read_upload(
     most = limits.max_bytes + (_FORM_SPARE_BYTES if form else 0)
     if content_length is not None and int(content_length) > most:
         raise _too_large(limits)
-    parts = _Form(options.get(b"boundary"), limits) if form else _Raw()
     try:
         async with asyncio.timeout(limits.receive_s):
-            await _read(receive, parts, most, limits, take)
+            body = await _read(receive, most, limits, take)
     except TimeoutError:
         raise Refusal(Reason.TOO_SLOW, f"the body did not arrive in {limits.receive_s:g} s") from None
-    upload = parts.upload()
+    upload = _from_form(body, options.get(b"boundary"), limits) if form else Upload(image=body)
     if not upload.image:
         raise Refusal(Reason.BAD_REQUEST, "the image is empty (0 bytes)")
     return upload
 
 
-async def _read(
-    receive: Receive, parts: _Form | _Raw, most: int, limits: Limits, take: Callable[[int], None]
-) -> None:
-    size, more = 0, True
+async def _read(receive: Receive, most: int, limits: Limits, take: Callable[[int], None]) -> bytes:
+    chunks, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -120,96 +120,68 @@ async def _read(
         if size > most:
             raise _too_large(limits)
         take(len(body))
-        parts.write(body)
+        chunks.append(body)
+    return b"".join(chunks)
 
 
-class _Raw:
-    """A body that is the image file itself."""
+def _from_form(body: bytes, boundary: bytes | None, limits: Limits) -> Upload:
+    """The file `image` and the fields of a form."""
+    if not boundary or len(boundary) > 70:  # RFC 2046 allows 70 characters
+        raise Refusal(Reason.BAD_REQUEST, f"{FORM} without a boundary of 1 to 70 characters")
+    found: dict[str, bytes] = {}
+    for head, data in _parts(body, boundary):
+        name = _name(head)
+        if not name or name in found or len(found) == _MAX_PARTS:
+            raise _malformed(f"a part without a name, a name twice, or more than {_MAX_PARTS} parts")
+        if name == IMAGE and len(data) > limits.max_bytes:
+            raise _too_large(limits)
+        if name != IMAGE and len(data) > _MAX_FIELD_BYTES:
+            raise _malformed(f"a field of more than {_MAX_FIELD_BYTES} bytes")
+        found[name] = data
+    if IMAGE not in found:
+        raise _malformed(f"no part {IMAGE!r}, which is to hold the image file")
+    image = found.pop(IMAGE)
+    try:
+        return Upload(image=image, fields={name: data.decode() for name, data in found.items()})
+    except UnicodeDecodeError:
+        raise _malformed("a field is not UTF-8") from None
 
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
 
-    def write(self, body: bytes) -> None:
-        self._chunks.append(body)
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Head and data of each part (RFC 2046, 5.1.1), without anything before the first boundary."""
+    delimiter = b"\r\n--" + boundary
+    end = _AFTER_BOUNDARY.match(body, len(delimiter) - 2)
+    if not body.startswith(delimiter[2:]) or end is None:
+        raise _malformed("it does not begin with its boundary")
+    while end[0] != b"--":
+        start = end.end() - 2  # the line end may be the first half of the empty line below an empty head
+        stop, following = _boundary(body, delimiter, start)
+        data = body.find(b"\r\n\r\n", start, min(stop, start + _MAX_HEAD_BYTES)) + 4
+        if data < 4:
+            raise _malformed(f"a part without a head of at most {_MAX_HEAD_BYTES} bytes")
+        yield body[start:data], body[data:stop]
+        end = following
 
-    def upload(self) -> Upload:
-        return Upload(image=b"".join(self._chunks))
+
+def _boundary(body: bytes, delimiter: bytes, start: int) -> tuple[int, re.Match[bytes]]:
+    """Where the next boundary from `start` on begins, and what follows it."""
+    while (start := body.find(delimiter, start)) >= 0:
+        if following := _AFTER_BOUNDARY.match(body, start + len(delimiter)):
+            return start, following
+        start += 2  # the beginning of another word, inside the data
+    raise _malformed("it ends before its last boundary")
 
 
-class _Form:
-    """A body of parts: the file `image`, and fields."""
+def _name(head: bytes) -> str:
+    for line in head.split(b"\r\n"):
+        field, _, value = line.partition(b":")
+        if field.strip().lower() == b"content-disposition":
+            return parse_options_header(value)[1].get(b"name", b"").decode("utf-8", "replace")
+    return ""
 
-    def __init__(self, boundary: bytes | None, limits: Limits) -> None:
-        if not boundary or len(boundary) > 70:  # RFC 2046 allows 70 characters
-            raise Refusal(Reason.BAD_REQUEST, f"{FORM} without a boundary of 1 to 70 characters")
-        self._limits = limits
-        self._parts: dict[str, list[bytes]] = {}
-        self._size = 0
-        self._ended = False
-        self._head: dict[bytes, bytes] = {}
-        self._header: tuple[list[bytes], list[bytes]] = ([], [])
-        self._name = ""
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._header[0].append(data[start:end]),
-                "on_header_value": lambda data, start, end: self._header[1].append(data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._named,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-            max_header_count=8,
-            max_header_size=1024,
-        )
 
-    def write(self, body: bytes) -> None:
-        try:
-            self._parser.write(body)
-        except FormParserError as error:
-            raise Refusal(Reason.BAD_REQUEST, f"malformed {FORM}: {error}") from None
-
-    def upload(self) -> Upload:
-        if not self._ended:
-            raise Refusal(Reason.BAD_REQUEST, f"malformed {FORM}: it ends before its last boundary")
-        if IMAGE not in self._parts:
-            raise Refusal(Reason.BAD_REQUEST, f"no part {IMAGE!r}: it is to hold the image file")
-        image = b"".join(self._parts.pop(IMAGE))
-        try:
-            fields = {name: b"".join(chunks).decode() for name, chunks in self._parts.items()}
-        except UnicodeDecodeError:
-            raise Refusal(Reason.BAD_REQUEST, "a field is not UTF-8") from None
-        return Upload(image=image, fields=fields)
-
-    def _begin(self) -> None:
-        self._head, self._header, self._size = {}, ([], []), 0
-        if len(self._parts) >= _MAX_PARTS:
-            raise Refusal(Reason.BAD_REQUEST, f"more than {_MAX_PARTS} parts")
-
-    def _header_end(self) -> None:
-        name, value = (b"".join(chunks) for chunks in self._header)
-        self._head[name.lower()] = value
-        self._header = ([], [])
-
-    def _named(self) -> None:
-        _, options = parse_options_header(self._head.get(b"content-disposition"))
-        self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if not self._name or self._name in self._parts:
-            raise Refusal(Reason.BAD_REQUEST, "a part without a name, or a name twice")
-        self._parts[self._name] = []
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        self._size += end - start
-        most = self._limits.max_bytes if self._name == IMAGE else _MAX_FIELD_BYTES
-        if self._size > most and self._name == IMAGE:
-            raise _too_large(self._limits)
-        if self._size > most:
-            raise Refusal(Reason.BAD_REQUEST, f"a field of more than {_MAX_FIELD_BYTES} bytes")
-        self._parts[self._name].append(data[start:end])
-
-    def _end(self) -> None:
-        self._ended = True
+def _malformed(why: str) -> Refusal:
+    return Refusal(Reason.BAD_REQUEST, f"malformed {FORM}: {why}")
 
 
 def _too_large(limits: Limits) -> Refusal:

@@ -52,7 +52,8 @@ async def receive_async(reader: asyncio.StreamReader) -> tuple[Any, bytes]:
         ConnectionError: the other side was killed.
     """
     text_size, data_size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-    return json.loads(await reader.readexactly(text_size)), await reader.readexactly(data_size)
+    body = await reader.readexactly(text_size + data_size)
+    return json.loads(body[:text_size]), body[text_size:]
 
 
 def _exactly(stream: Stream, size: int) -> bytes:

@@ -117,8 +117,7 @@ def _confine(max_pixels: int) -> None:
 def _answer(model: _Model, asked: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     """What the model says about an image file, as JSON beside the seconds it took, or why it is refused."""
     try:
-        person = from_plain(Person, asked["person"], "person")
-        return _judge(model, person, data, anyway=asked["anyway"])
+        return _judge(model, Person(**asked["person"]), data, anyway=asked["anyway"])
     except ImageError as error:
         return {"refused": "no_usable_image", "detail": error.reason}, b""
     except MemoryError:
@@ -148,12 +147,19 @@ def _judge(model: _Model, person: Person, data: bytes, *, anyway: bool) -> tuple
         features = () if card.patient is None else beside(encode(card.patient, [person]))
         found = assess.answer(card, "", model.runtime.logits(seen[None], *features)[0], photo)
         seconds["infer"] = time.perf_counter() - prepared
-    answer = to_plain(found)
+    answer = {**to_plain(found), "borderline": _borderline(card, found.score)}
     # What the card knows no limits or bands for is left out, as it is in the card.
     said = {name: answer[name] for name in answer if name in ALWAYS or answer[name] is not None}
     said["picture"] = {"width": image.shape[1], "height": image.shape[0]}
     del said["image"]
     return {"seconds": seconds}, json.dumps(said, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _borderline(card: ModelCard, score: float | None) -> bool | None:
+    """Whether the score lies in the card's band; None without a score or a band."""
+    if card.operating_point is None or score is None:
+        return None
+    return card.operating_point.borderline(score)
 
 
 def _oversize(data: bytes, max_pixels: int) -> str | None:

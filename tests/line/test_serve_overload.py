@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 
 from edgekd import assess
+from edgekd.card import ModelCard, OperatingPoint
+from edgekd.photo_quality import COLOURS, PhotoLimit, PhotoQuality
 from edgekd.plain import file_digest, to_plain
 from edgekd.runtimes.litert import LitertRuntime
 from edgekd.serve.pool import Pool
@@ -99,6 +102,18 @@ def test_a_minute_of_twice_the_load_leaves_memory_as_it_was(model, service: Serv
     assert resident_bytes(pids) < 1.05 * settled
 
 
+@pytest.mark.slow
+def test_the_benchmark_says_what_the_service_costs(model) -> None:
+    options = ("--seconds", "3", "--bare-seconds", "1", "--rounds", "1", "--size", "300x200", "--json")
+    command = [sys.executable, str(LOAD.with_name("serve.py")), "--model", str(model), *options]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["schema"] == "edgekd.throughput/1"
+    (one,) = found["rounds"]
+    assert set(one["serve"]["statuses"]) <= {"200", "429"} and one["serve"]["wrong"] == 0
+    assert one["ratio"] > 0 and 0 < one["cpu_ratio"] < 1
+    assert len(one["serve"]["resident_mb"]) == 3
+
+
 def test_what_was_accepted_is_answered_after_sigterm(model, service: Service) -> None:
     """Eight uploads are half there when the signal comes; the other halves come after it. Ends `service`."""
     picture = encoded(lesion(1, 600, 450))
@@ -151,11 +166,11 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def setup(model: Path, work_s: float = 30.0) -> Setup:
+def setup(model: Path, work_s: float = 30.0, card: ModelCard = CARD) -> Setup:
     return Setup(
         model=str(model),
         model_sha256=file_digest(model),
-        card=CARD.to_json(),
+        card=card.to_json(),
         max_pixels=100_000_000,
         work_s=work_s,
     )
@@ -200,6 +215,26 @@ def test_a_picture_may_not_take_longer_than_the_limit(model, big) -> None:
             with pytest.raises(Refusal, match="longer than it may"):
                 await pool.ask(big, ASKED)
             assert pool.restarts == {"SIGALRM": 1}
+
+    asyncio.run(run())
+
+
+def test_bands_and_limits_of_the_card_are_told(model) -> None:
+    """A photo outside the limits has no answer, unless it is wanted anyway; a score in the band says so."""
+    dark = PhotoLimit(measure="brightness", low=250.0, rule="given")
+    limits = PhotoQuality(limits=(dark,), colours="f" * (COLOURS // 4), fitted_on="none", images=1, refused=0)
+    point = OperatingPoint(rule="given", threshold=0.0, fitted_on="none", borderline_halfwidth=99.0)
+    card = dataclasses.replace(CARD, quality=limits, operating_point=point)
+
+    async def run() -> None:
+        async with Pool(setup(model, card=card), workers=1, places=4) as pool:
+            unfit = json.loads((await pool.ask(SMALL, ASKED)).text)
+            assert [unfit[name] for name in ("score", "probability", "malignant", "logits")] == [None] * 4
+            assert "borderline" not in unfit
+            anyway = json.loads((await pool.ask(SMALL, {**ASKED, "anyway": True})).text)
+            assert anyway["borderline"] is True and anyway["score"] is not None
+            for answer in (unfit, anyway):
+                assert [flag["measure"] for flag in answer["photo"]["flags"]] == ["brightness"]
 
     asyncio.run(run())
 

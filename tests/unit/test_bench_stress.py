@@ -124,5 +124,5 @@ def test_the_command_keeps_a_record_that_its_table_follows(tmp_path: Path) -> No
     read_predictions(out / "white-light.predictions.csv", CARD.malignant)
     assert drifted([out / "README.md"], out.parent) == []
     changed = changes["white-light"]["changed"]
-    assert changed > 30
+    assert changed >= 12  # under white light the others are what they were
     assert f"| white-light | {changed} of 36 |" in (out / "README.md").read_text()

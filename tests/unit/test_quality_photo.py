@@ -99,7 +99,7 @@ def test_a_limit_lies_half_way_between_the_good_and_the_spoiled():
     """Flat grounds: the darker copies have 0.35 and 0.2 of the median, and there is nothing between."""
     base = np.full((PX, PX, 3), (200, 120, 110), np.uint8)
     base[30:60, 30:60] = (120, 70, 60)
-    images = [base + np.uint8(n % 10) for n in range(60)]
+    images = [base + np.uint8(n % 10) for n in range(100)]
     found = limit(fit_quality(Given(images), "validation"), "brightness")
     values = [MEASURES["brightness"](View(image)) for image in images]
     dark = [MEASURES["brightness"](View(spoil.exposed(image, 0.35))) for image in images]
@@ -111,15 +111,15 @@ def test_a_limit_lies_half_way_between_the_good_and_the_spoiled():
 def test_what_cannot_be_told_has_no_limit():
     """Of pure noise a noisy copy is no different: there is no limit for it, and none that refuses all."""
     rng = np.random.default_rng(3)
-    images = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(60)]
+    images = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(100)]
     found = fit_quality(Given(images), "validation")
     assert "grain" not in [one.measure for one in found.limits]
     assert found.refused <= 3
 
 
 def test_too_few_or_too_small_pictures_give_no_limits():
-    assert fit_quality(Given([photo(1)] * 49), "validation") is None
-    assert fit_quality(Given([photo(1)[:31, :31]] * 60), "validation") is None
+    assert fit_quality(Given([photo(1)] * 99), "validation") is None
+    assert fit_quality(Given([photo(1)[:31, :31]] * 100), "validation") is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from edgekd import assess
 from edgekd.card import ModelCard, OperatingPoint, read_card
 from edgekd.config import Precision
 from edgekd.data.dataset import open_dataset
-from edgekd.imaging.quality_fit import fit_quality
+from edgekd.imaging import quality_fit
 from edgekd.photo_quality import COLOURS, PhotoLimit, PhotoQuality
 from edgekd_converters.verify import verify
 from pooled_line import CONFIG, exported, trained
@@ -109,7 +109,8 @@ def test_without_limits_nothing_is_refused(model, photos):
     assert [one.photo for one in found] == [None] * 3
 
 
-def test_verify_writes_the_limits_of_the_validation_pictures_into_the_card(tmp_path):
+def test_verify_writes_the_limits_of_the_validation_pictures_into_the_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(quality_fit, "FEWEST", 60)
     prepared = prepare(tmp_path / "data")
     files = exported(tmp_path / "export", Precision.DYNAMIC).parent
     student = trained(tmp_path / "distill", prepared, 0.0)
@@ -117,5 +118,5 @@ def test_verify_writes_the_limits_of_the_validation_pictures_into_the_card(tmp_p
     verify(dataset_folder=prepared, student=student, qat=None, exported=files, config=CONFIG, out=out)
     written = read_card(out / "dynamic" / "card.json").quality
     assert written is not None
-    assert written == fit_quality(open_dataset(prepared).validation.images, "validation")
+    assert written == quality_fit.fit_quality(open_dataset(prepared).validation.images, "validation")
     assert (written.fitted_on, written.images) == ("validation", 60)

@@ -27,7 +27,6 @@ class BenchActivity : Activity() {
         window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         part<Button>(R.id.bench_start).setOnClickListener { begin(BenchWish(app.session.state.asked)) }
         part<Button>(R.id.bench_share).setOnClickListener { share() }
-        text(R.id.bench_intro, getString(R.string.bench_intro, BenchWish.ROUNDS, BenchWish.RUNS))
         if (saved == null) beginIfAsked(intent)
     }
 
@@ -77,14 +76,19 @@ class BenchActivity : Activity() {
     private fun show(state: BenchState) {
         visible(R.id.bench_busy, state.running)
         part<Button>(R.id.bench_start).isEnabled = !state.running
-        val wish = state.wish ?: return
-        val rounds = getString(R.string.bench_round, state.done, wish.rounds)
-        if (state.running) text(R.id.bench_intro, "${getString(R.string.bench_running)} $rounds")
+        text(R.id.bench_intro, intro(state))
+        if (state.wish == null) return
         visible(R.id.bench_answer, !state.running)
         visible(R.id.bench_golden, state.record != null)
         visible(R.id.bench_share, state.record != null)
         state.problem?.let(::showProblem)
         state.record?.let(::showRecord)
+    }
+
+    private fun intro(state: BenchState): String {
+        val wish = state.wish
+        if (wish == null || !state.running) return getString(R.string.bench_intro, BenchWish.ROUNDS, BenchWish.RUNS)
+        return "${getString(R.string.bench_running)} ${getString(R.string.bench_round, state.done, wish.rounds)}"
     }
 
     private fun showProblem(problem: String) {
@@ -96,8 +100,7 @@ class BenchActivity : Activity() {
     private fun showRecord(record: BenchRecord) {
         val passed = record.json.getString("status") == "ok"
         visible(R.id.bench_golden, passed)
-        val golden = app.session.state.bundle?.golden()?.items?.size ?: 0
-        text(R.id.bench_golden, getString(R.string.golden_passed, golden))
+        text(R.id.bench_golden, getString(R.string.golden_passed, record.pictures))
         text(R.id.bench_figures, figures(record.json))
         visible(R.id.bench_written, true)
         text(R.id.bench_written, getString(R.string.bench_written, record.file.path))

@@ -29,8 +29,8 @@ data class BenchWish(val accelerator: Accelerator, val rounds: Int = ROUNDS, val
     }
 }
 
-/** A written record: the [file] (edgekd.bench/1) and its content. */
-class BenchRecord(val file: File, val json: JSONObject)
+/** A written record: the [file] (edgekd.bench/1), its content, and of how many [pictures] the golden set is. */
+class BenchRecord(val file: File, val json: JSONObject, val pictures: Int)
 
 /** How far the benchmark is: [done] of the rounds of [wish]; [record] or [problem] when it is over. */
 data class BenchState(
@@ -65,7 +65,10 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
         if (state.running) return
         show(BenchState(wish, running = true))
         app.worker.execute {
-            val record = runCatching { write(wish, measure(wish)) }
+            val record = runCatching {
+                val bundle = Bundle.open(app.files)
+                write(wish, measure(bundle, wish), bundle.golden().items.size)
+            }
             app.screen.execute {
                 val problem = record.exceptionOrNull()?.let { Sentences(app.resources).of(it) }
                 show(state.copy(running = false, record = record.getOrNull(), problem = problem))
@@ -73,8 +76,7 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
         }
     }
 
-    private fun measure(wish: BenchWish): String {
-        val bundle = Bundle.open(app.files)
+    private fun measure(bundle: Bundle, wish: BenchWish): String {
         val opener = object : EngineOpener {
             override fun open(): Engine = app.engines.open(bundle, wish.accelerator)
         }
@@ -92,13 +94,13 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
         return Benchmark(bundle, opener, options, device(), versions).run(now(), decoder, progress)
     }
 
-    private fun write(wish: BenchWish, text: String): BenchRecord {
+    private fun write(wish: BenchWish, text: String, pictures: Int): BenchRecord {
         val json = JSONObject(text)
         val name = json.getJSONObject("model").getString("name")
         val threads = threadsOf(wish.accelerator)
         val file = File(SharedFiles.benches(app), "$name@${wish.accelerator.label}-${threads}t.json")
         file.writeText(text)
-        return BenchRecord(file, json)
+        return BenchRecord(file, json, pictures)
     }
 
     private fun show(next: BenchState) {

@@ -20,6 +20,7 @@ internal object FileEnd {
     private val RESTARTS = 0xD0..0xD7
     private const val PNG_REST = 6L
     private const val PNG_CHECKSUM = 4L
+    private const val BLOCK = 1 shl 14
     private const val PNG_END = 0x49454E44 // IEND
 
     /** False where [file] is a JPEG or PNG that breaks off; other kinds are left to the decoder. */
@@ -68,11 +69,14 @@ internal object FileEnd {
         }
     }
 
+    /** Reads over [count] bytes: skipping in a file may go beyond its end without a word. */
     private fun skip(file: DataInputStream, count: Long) {
+        val block = ByteArray(BLOCK)
         var left = count
         while (left > 0) {
-            val skipped = file.skip(left)
-            if (skipped > 0) left -= skipped else if (file.read() < 0) throw EOFException() else left--
+            val read = file.read(block, 0, minOf(left, BLOCK.toLong()).toInt())
+            if (read < 0) throw EOFException()
+            left -= read
         }
     }
 }

@@ -99,7 +99,11 @@ class Photos(private val resolver: ContentResolver, private val cache: File) : P
 
     private fun strips(file: File): StoredPicture = try {
         @Suppress("DEPRECATION") // its successor is there from Android 12 on
-        StripPicture(checkNotNull(BitmapRegionDecoder.newInstance(file.path, false)), STRIP_PIXELS)
+        val decoder = checkNotNull(BitmapRegionDecoder.newInstance(file.path, false))
+        val options = options()
+        StripPicture(decoder.width, decoder.height, STRIP_PIXELS, decoder::recycle) { area ->
+            raw(decoder.decodeRegion(area, options) ?: throw PhotoError(R.string.photo_damaged))
+        }
     } catch (error: IOException) {
         throw PhotoError(R.string.photo_not_image, cause = error) // a kind that is not decoded in parts
     }
@@ -151,26 +155,31 @@ internal class WholePicture(private val bitmap: Bitmap) : StoredPicture() {
     override fun close() = bitmap.recycle()
 }
 
-/** A picture of which one strip at a time is decoded, of at most [pixels] pixels unless a read wants more. */
-internal class StripPicture(private val decoder: BitmapRegionDecoder, private val pixels: Int) : StoredPicture() {
-    override val width: Int = decoder.width
-    override val height: Int = decoder.height
-    private val options = options()
+/**
+ * A picture of which [decode] makes one strip at a time, of at most [pixels] pixels unless a read wants more;
+ * [onClose] gives the decoder back.
+ */
+internal class StripPicture(
+    override val width: Int,
+    override val height: Int,
+    private val pixels: Int,
+    private val onClose: () -> Unit,
+    private val decode: (Rect) -> Bitmap,
+) : StoredPicture() {
     private val here = Rect()
     private var strip: Bitmap? = null
 
     override fun read(left: Int, top: Int, width: Int, height: Int, into: IntArray) {
         val wanted = Rect(left, top, left + width, top + height)
-        val bitmap = strip?.takeIf { here.contains(wanted) } ?: decode(widened(wanted))
+        val bitmap = strip?.takeIf { here.contains(wanted) } ?: next(widened(wanted))
         bitmap.getPixels(into, 0, width, left - here.left, top - here.top, width, height)
     }
 
-    private fun decode(area: Rect): Bitmap {
+    private fun next(area: Rect): Bitmap {
         strip?.recycle()
-        strip = null
-        val bitmap = decoder.decodeRegion(area, options) ?: throw PhotoError(R.string.photo_damaged)
+        strip = null // the old one is gone before the next one takes its memory
         here.set(area)
-        return raw(bitmap).also { strip = it }
+        return decode(area).also { strip = it }
     }
 
     /** [wanted] and what will be asked for next: more rows where rows are read, more columns where columns. */
@@ -190,7 +199,7 @@ internal class StripPicture(private val decoder: BitmapRegionDecoder, private va
 
     override fun close() {
         strip?.recycle()
-        decoder.recycle()
+        onClose()
     }
 }
 

@@ -28,7 +28,8 @@ class BundleTest {
         assertEquals("passed", bundle.manifest.verdict)
         assertEquals("tiny-int8", bundle.card.name)
         val golden = bundle.golden()
-        assertEquals(listOf("ai-edge-litert", "2", "x86_64"), listOf(golden.engineName, golden.engineVersion, golden.engineIsa))
+        val engine = listOf(golden.engineName, golden.engineVersion, golden.engineIsa)
+        assertEquals(listOf("ai-edge-litert", "2", "x86_64"), engine)
         val item = golden.items.single()
         assertArrayEquals(floatArrayOf(1.5f, -2f, 0.25f), item.logits, 0f)
         assertEquals(listOf(3, 2, true), listOf(item.width, item.height, item.malignant))
@@ -77,7 +78,8 @@ class BundleTest {
         refuses<EdgekdError.UnknownSchema> { replace("manifest.json", "bundle/1", "bundle/2") }
         refuses<EdgekdError.Malformed> { replace("manifest.json", "\"name\": \"n\",", "") }
         refuses<EdgekdError.Malformed> { replace("manifest.json", "\"model\": \"model.tflite\"", "\"model\": \"m\"") }
-        for (path in listOf("../LICENSE", "/LICENSE", "a//LICENSE", "./LICENSE", "a/../LICENSE", "a\\\\LICENSE", "manifest.json", "")) {
+        val outside = listOf("../LICENSE", "/LICENSE", "a//LICENSE", "./LICENSE", "a/../LICENSE", "a\\\\LICENSE", "")
+        for (path in outside + "manifest.json") {
             refuses<EdgekdError.Malformed> { replace("manifest.json", "\"LICENSE\"", "\"$path\"") }
         }
         refuses<EdgekdError.Malformed> { replace("manifest.json", "\"sha256\": \"", "\"sha256\": \"A") }

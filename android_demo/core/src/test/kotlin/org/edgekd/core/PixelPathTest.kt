@@ -40,7 +40,8 @@ class PixelPathTest {
         val pixels = IntArray(31 * 31) { 0xFF shl 24 or random.nextInt(1 shl 24) }
         val found = prepared(ArgbPicture(31, 31, pixels), 31)
         for ((i, pixel) in pixels.withIndex()) {
-            assertEquals(pixel and 0xFFFFFF, (0..2).fold(0) { all, c -> all shl 8 or (found[3 * i + c].toInt() and 0xFF) })
+            val seen = (0..2).fold(0) { all, c -> all shl 8 or (found[3 * i + c].toInt() and 0xFF) }
+            assertEquals(pixel and 0xFFFFFF, seen)
         }
     }
 

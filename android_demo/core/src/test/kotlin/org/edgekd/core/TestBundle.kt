@@ -40,7 +40,8 @@ internal class TestBundle(card: String = CARD) : BundleFiles {
 
     override fun names(): List<String> = files.keys.toList()
 
-    override fun open(path: String): InputStream = ByteArrayInputStream(files[path] ?: throw FileNotFoundException(path))
+    override fun open(path: String): InputStream =
+        ByteArrayInputStream(files[path] ?: throw FileNotFoundException(path))
 
     companion object {
         val CARD = """

@@ -72,11 +72,10 @@ class VectorsTest {
 
     private fun rgb(width: Int, height: Int, bytes: ByteArray): Picture {
         fun byte(at: Int) = bytes[at].toInt() and 0xFF
-        return ArgbPicture(
-            width,
-            height,
-            IntArray(width * height) { 0xFF shl 24 or (byte(3 * it) shl 16) or (byte(3 * it + 1) shl 8) or byte(3 * it + 2) },
-        )
+        val pixels = IntArray(width * height) {
+            0xFF shl 24 or (byte(3 * it) shl 16) or (byte(3 * it + 1) shl 8) or byte(3 * it + 2)
+        }
+        return ArgbPicture(width, height, pixels)
     }
 
     private companion object {
