@@ -7,7 +7,7 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: quickstart test test-all arm-check check format env clean
+.PHONY: quickstart test test-all android-test arm-check check format env clean
 
 quickstart: $(READY)  ## the whole line on generated lesions
 	$(BIN)/edgekd run quickstart
@@ -17,6 +17,11 @@ test: $(READY)  ## what every change must pass
 
 test-all: $(READY)  ## the slow tests too
 	$(BIN)/pytest -n 2 --dist loadfile
+
+android-test: $(READY)  ## the Android library, app and APK without a phone (Debian's JDK 17 and Android tools)
+	android_demo/ci/run
+	$(BIN)/python android_demo/ci/robolectric.py
+	$(BIN)/python android_demo/ci/apk.py
 
 arm-check: $(READY)  ## answers of an emulated ARM processor (Debian; 730 MB in the cache), never its speed
 	$(BIN)/python -m edgekd_bench.arm64

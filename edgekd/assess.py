@@ -34,14 +34,16 @@ class Answer:
     """What a model says about one image.
 
     `score` is in log odds, `probability` the calibrated sigmoid of it; `malignant` the call at the card's
-    operating point, None where the card has none. `logits` are by label. `photo` is what was measured of the
-    picture, None where the card has no limits for that; with flags only for who wanted an answer anyway.
+    operating point, `borderline` whether another photo of the lesion may well be called otherwise; None where
+    the card has no such point or band. `logits` are by label. `photo` is what was measured of the picture,
+    None where the card has no limits for that; with flags only for who wanted an answer anyway.
     """
 
     image: str
     score: float
     probability: float
     malignant: bool | None
+    borderline: bool | None
     logits: dict[str, float]
     photo: Photo | None = None
 
@@ -54,6 +56,7 @@ class Refusal:
     score: None = None
     probability: None = None
     malignant: None = None
+    borderline: None = None
     logits: None = None
     photo: Photo
 
@@ -149,6 +152,7 @@ def answer(card: ModelCard, image: str, logits: NDArray[np.float32], found: Phot
         score=float(score[0]),
         probability=float(probability(score, card.temperature)[0]),
         malignant=bool(score[0] >= point.threshold) if point else None,
+        borderline=point.borderline(float(score[0])) if point else None,
         logits={name: float(value) for name, value in zip(card.labels, logits, strict=True)},
         photo=found,
     )

@@ -75,7 +75,7 @@ class ModelCard:
     operating_point: OperatingPoint | None = None
     temperature: float = 1.0
     margin: float | None = None
-    quality: PhotoQuality | None = None
+    quality: PhotoQuality | None = field(default=None, metadata=ABSENT)
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
@@ -94,10 +94,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as indented JSON with a final newline; the same card gives the same text."""
-        plain = to_plain(self)
-        if self.quality is None:
-            del plain["quality"]  # the text of a card without it is what it was before there was one
-        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
+        return json.dumps(to_plain(self), indent=2, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> ModelCard:

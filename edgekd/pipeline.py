@@ -64,7 +64,7 @@ _TOOLS: Mapping[Station, tuple[str, ...]] = {
     Station.DISTILL: _TRAINING,
     Station.QAT: (*_TRAINING, "tensorflow-model-optimization"),
     Station.EXPORT: ("tensorflow", "tf-keras", "tensorflow-model-optimization"),
-    Station.VERIFY: ("ai-edge-litert", "tensorflow", "numpy", "scipy"),
+    Station.VERIFY: ("ai-edge-litert", "tensorflow", "numpy", "scipy", "opencv-python-headless"),
     Station.BENCH: ("ai-edge-litert",),
     Station.REPORT: ("matplotlib", "jinja2"),
 }

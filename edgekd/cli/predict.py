@@ -38,8 +38,8 @@ def predict(
     """Say what MODEL answers about each IMAGE, at the operating point of its card.
 
     A photo that is blurred, dark, over-exposed or shows no lesion is not judged, where the card has limits
-    for that. Of the person, the same for every IMAGE, tell what the card asks for; what is left out is
-    unknown.
+    for that; borderline means that another photo of it may be called otherwise. Of the person, the same for
+    every IMAGE, tell what the card asks for; what is left out is unknown.
 
     Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
     """
@@ -77,4 +77,5 @@ def _row(answer: Answer | Refusal) -> tuple[str, str, str, str]:
 def _call(answer: Answer) -> str:
     if answer.malignant is None:
         return "–"
-    return "malignant" if answer.malignant else "benign"
+    call = "malignant" if answer.malignant else "benign"
+    return f"{call}, borderline" if answer.borderline else call

@@ -22,7 +22,7 @@ _DARK = 0.45  # of the median brightness of the middle: a rim is darker, a lesio
 _RIM_SHARE = 0.01
 _SHRINKING = tuple(np.arange(1.0, 0.59, -0.02).tolist())
 _INK_AWAY, _INK_COLOUR = (-16.0, -26.0), (-6.0, -4.0)  # a*, b*: a blue-white veil stays nearer to skin
-_INK_SHARE = (0.0005, 1 / 3)
+_INK_SHARE = (0.001, 1 / 3)
 _TICKS, _BAND, _REGULAR = 5, 0.3, 0.3
 _INPAINT_SIDE, _INPAINT_RADIUS = 512, 3
 _MINKOWSKI = 6
@@ -67,7 +67,8 @@ def ink_mask(image: Pixels) -> Mask:
     far = colour - np.median(colour, axis=(0, 1)) < _INK_AWAY
     found = (far & (colour < _INK_COLOUR)).any(axis=-1) & (lab[..., 0] > 8)  # the colour of black is noise
     mask = np.where(found, 255, 0).astype(np.uint8)
-    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    stroke = max(3, round(min(mask.shape) / 150))  # thinner is noise of the camera, or a vessel
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((stroke, stroke), np.uint8)), np.uint8)
     if not _INK_SHARE[0] <= mask.mean() / 255 <= _INK_SHARE[1]:
         return np.zeros_like(mask)
     return _grown(mask)

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edgekd.serve.limits import Limits
 from edgekd.serve.refusal import STATUS, Reason
 
+_LINGER_S = 2.0
 _PHRASE = {400: "Bad Request", 408: "Request Timeout", 429: "Too Many Requests"}
 
 
@@ -34,6 +35,7 @@ class _Protocol(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._drained = 0
         self._said_all = False
+        self._lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,18 +50,20 @@ class _Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._draining():
+        if self._draining() or self._lingering:
             self._drained += len(data)
             if self._drained > self.limits.max_bytes:
                 self.transport.abort()
                 return
+        if self._lingering:
+            return
         super().data_received(data)
         self._watch()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether to stay for writing: a client that has said all may wait for its answers."""
         self._said_all = True
-        return self._still_owed()
+        return not self._lingering and self._still_owed()
 
     def on_response_complete(self) -> None:
         self._drained = 0
@@ -76,7 +80,7 @@ class _Protocol(H11Protocol):
             self._close_with(Reason.BAD_REQUEST, "the head of the request is not whole")
         elif not waiting:
             self.transport.close()
-        return waiting and not self.transport.is_closing()
+        return waiting and not self._lingering and not self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP; none where another answer has gone out already."""
@@ -91,6 +95,8 @@ class _Protocol(H11Protocol):
 
     def _watch(self) -> None:
         """Set a time for what is awaited from the client, where none runs already."""
+        if self._lingering:
+            return
         in_head = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         fresh = self.cycle is None
         if not (in_head or fresh or self._draining()):
@@ -113,9 +119,25 @@ class _Protocol(H11Protocol):
 
     def _close_with(self, reason: Reason, detail: str) -> None:
         """Send a refusal without the application, unless an answer has begun, and close."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
+        if self._lingering or self.transport.is_closing():
+            return
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(_refusal(reason, detail))
-        self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close for writing, and read on for a while without looking.
+
+        To close on bytes that are still coming resets the connection, and the answer may be lost with it.
+        """
+        self._lingering = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._unwatch()
+        self._timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 
 
 def _refusal(reason: Reason, detail: str) -> bytes:

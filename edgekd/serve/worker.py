@@ -147,19 +147,12 @@ def _judge(model: _Model, person: Person, data: bytes, *, anyway: bool) -> tuple
         features = () if card.patient is None else beside(encode(card.patient, [person]))
         found = assess.answer(card, "", model.runtime.logits(seen[None], *features)[0], photo)
         seconds["infer"] = time.perf_counter() - prepared
-    answer = {**to_plain(found), "borderline": _borderline(card, found.score)}
+    answer = to_plain(found)
     # What the card knows no limits or bands for is left out, as it is in the card.
     said = {name: answer[name] for name in answer if name in ALWAYS or answer[name] is not None}
     said["picture"] = {"width": image.shape[1], "height": image.shape[0]}
     del said["image"]
     return {"seconds": seconds}, json.dumps(said, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _borderline(card: ModelCard, score: float | None) -> bool | None:
-    """Whether the score lies in the card's band; None without a score or a band."""
-    if card.operating_point is None or score is None:
-        return None
-    return card.operating_point.borderline(score)
 
 
 def _oversize(data: bytes, max_pixels: int) -> str | None:
