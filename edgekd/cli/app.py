@@ -29,6 +29,7 @@ from edgekd.cli import (
     predict,
     profile,
     run,
+    search,
     serve,
     show,
     stations,
@@ -130,6 +131,7 @@ app.command("verify-bundle")(verify_bundle.verify_bundle)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
+app.command("search")(search.search)
 app.command("embed")(embed.embed)
 app.command("patient")(patient.patient)
 app.command("show")(show.show)

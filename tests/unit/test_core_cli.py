@@ -67,7 +67,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
             "layers",
             "inspect",
         ),
-        *("profile", "leaderboard"),
+        *("profile", "leaderboard", "embed", "patient", "explain", "search", "demo", "serve"),
+        *("bundle", "verify-bundle"),
     ],
 )
 def test_every_verb_has_help_with_an_example(verb: str, tmp_path: Path) -> None:
