@@ -21,6 +21,11 @@ _PACKAGES = {
     "matplotlib": ("report", "report"),
     "jinja2": ("report", "report"),
     "coremltools": ("coreml", "Core ML files"),
+    "umap-learn": ("embed", "embed"),
+    "optuna": ("search", "search"),
+    "fastapi": ("serve", "serve"),
+    "uvicorn": ("serve", "serve"),
+    "model-signing": ("sign", "bundle --sign, verify-bundle --key"),
 }
 
 
