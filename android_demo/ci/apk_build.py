@@ -136,7 +136,7 @@ def archive(coordinates: str, sha256: str) -> Path:
 def _download(path: str, target: Path) -> None:
     for repository in REPOSITORIES:
         try:
-            build._download(f"{repository}/{path}", target)
+            build.download(f"{repository}/{path}", target)
         except build.BuildError:
             if repository == REPOSITORIES[-1]:
                 raise
@@ -191,7 +191,7 @@ def kotlin(
 def core() -> Path:
     """The jar of the library."""
     return build.compiled(
-        build.cache() / "android", "core", [build.CORE / "main"], build._CORE, [], kotlin_jars()
+        build.cache() / "android", "core", [build.CORE / "main"], build.CORE_FLAGS, [], kotlin_jars()
     )
 
 
@@ -302,7 +302,7 @@ def small_bundle(work: Path) -> Path:
 
 def java() -> str:
     """The Java program."""
-    return build._java()
+    return build.java()
 
 
 def java_home() -> Path:

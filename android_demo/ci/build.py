@@ -35,7 +35,7 @@ RUNTIME, TESTING = ("kotlin-stdlib",), ("junit", "hamcrest-core", "jna")
 _JVM = ("-Xmx900m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _ALWAYS = ("-no-stdlib", "-no-reflect", "-Werror", "-jvm-target", "1.8")
 # What old dexers take: Java 8's classes and methods only, and no invokedynamic.
-_CORE = ("-Xexplicit-api=strict", "-Xjdk-release=1.8", "-Xlambdas=class", "-Xsam-conversions=class")
+CORE_FLAGS = ("-Xexplicit-api=strict", "-Xjdk-release=1.8", "-Xlambdas=class", "-Xsam-conversions=class")
 _TIMEOUT_S, _ATTEMPTS = 120.0, 3
 _JDK = "a JDK 17 or newer is needed: apt-get install openjdk-17-jdk-headless"
 
@@ -48,7 +48,7 @@ def main() -> int:
     """Compile what changed and print the jars."""
     try:
         jars, out = fetch(), cache() / "android"
-        core = compiled(out, "core", [CORE / "main"], _CORE, [], jars)
+        core = compiled(out, "core", [CORE / "main"], CORE_FLAGS, [], jars)
         tests = [CORE / "test", HERE / "jvm"]
         libraries = [core, *(jars[name] for name in TESTING)]
         built = compiled(out, "tests", tests, (f"-Xfriend-paths={core}",), libraries, jars)
@@ -87,14 +87,19 @@ def _jar(coordinates: str, sha256: str) -> Path:
     name = f"{artifact}-{version}.jar"
     target = cache() / "maven" / group / name
     if not target.is_file() or _digest(target) != sha256:
-        _download(f"{REPOSITORY}/{group.replace('.', '/')}/{artifact}/{version}/{name}", target)
+        download(f"{REPOSITORY}/{group.replace('.', '/')}/{artifact}/{version}/{name}", target)
     if (found := _digest(target)) != sha256:
         target.unlink()
         raise BuildError(f"{coordinates}: sha256 {found}, expected {sha256}")
     return target
 
 
-def _download(url: str, target: Path) -> None:
+def download(url: str, target: Path) -> None:
+    """Write what `url` answers to `target`, whole or not at all; asked a few times.
+
+    Raises:
+        BuildError: it cannot be reached.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, _ATTEMPTS + 1):
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as part:
@@ -130,7 +135,7 @@ def compiled(  # noqa: PLR0917
         return jar
     out.mkdir(parents=True, exist_ok=True)
     class_path = _joined([jars["kotlin-stdlib"], *libraries])
-    compiler = [_java(), *_JVM, "-cp", _joined(jars[one] for one in COMPILER)]
+    compiler = [java(), *_JVM, "-cp", _joined(jars[one] for one in COMPILER)]
     main_class = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
         part = Path(folder) / jar.name
@@ -148,7 +153,12 @@ def _key(files: Iterable[Path], flags: Iterable[str], libraries: Iterable[Path])
     return hashlib.sha256(b"\0".join(known)).hexdigest()[:16]
 
 
-def _java() -> str:
+def java() -> str:
+    """The java of JAVA_HOME, else the one on PATH.
+
+    Raises:
+        BuildError: there is none.
+    """
     home = os.environ.get("JAVA_HOME")
     found = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if found is None or not Path(found).is_file():
