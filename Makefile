@@ -6,6 +6,8 @@ UV_VERSION := 0.13.8
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/.ready
+# Files in their order, so that the long lines do not come last.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: quickstart test test-all android-test arm-check check format env clean
 
@@ -13,10 +15,10 @@ quickstart: $(READY)  ## the whole line on generated lesions
 	$(BIN)/edgekd run quickstart
 
 test: $(READY)  ## what every change must pass
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest $(WORKERS) -m "not slow" --durations=20
 
 test-all: $(READY)  ## the slow tests too
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest $(WORKERS)
 
 android-test: $(READY)  ## the Android library, app and APK without a phone (Debian's JDK 17 and Android tools)
 	android_demo/ci/run

@@ -132,6 +132,7 @@ def test_the_undistilled_twin_keeps_the_data_and_asks_no_teacher(copy: Path) -> 
     assert not (copy / "distill" / "teacher_cache").exists()
 
 
+@pytest.mark.slow
 def test_a_tampered_file_is_noticed_and_made_again(copy: Path) -> None:
     wanted = outputs(copy)
     model = copy / "export" / "int8" / "model.tflite"

@@ -134,6 +134,7 @@ def test_a_file_that_was_not_quantized_is_not_called_int8(files, tmp_path, preci
 
 
 @pytest.mark.tf
+@pytest.mark.slow
 def test_the_station_puts_a_mixed_file_together(tmp_path):
     precisions = (Precision.INT8_MIXED, Precision.INT8_PTQ, Precision.FP32)
     tiny_students.student()

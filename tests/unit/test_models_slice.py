@@ -134,6 +134,7 @@ def test_other_layers_are_refused() -> None:
         sliced(_network(0.5, blocks=8), _network(0.35, blocks=7))
 
 
+@pytest.mark.slow
 def test_a_network_is_built_from_the_file_of_a_wider_one(tmp_path: Path) -> None:
     whole = _network(0.5)
     file = tmp_path / "w.weights.h5"
@@ -147,6 +148,7 @@ def test_a_network_is_built_from_the_file_of_a_wider_one(tmp_path: Path) -> None
     assert _features(body).std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sliced_from", "expected"), [(0.0, "width 0.35"), (0.75, "width 0.75")])
 def test_a_file_of_another_width_is_refused_unless_it_is_named(
     sliced_from: float, expected: str, tmp_path: Path
@@ -157,6 +159,7 @@ def test_a_file_of_another_width_is_refused_unless_it_is_named(
         catalogue.build(config, input_px=PX, n_logits=3, seed=1)
 
 
+@pytest.mark.slow
 def test_the_published_weights_of_a_wider_network_are_sliced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

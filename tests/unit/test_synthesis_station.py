@@ -128,6 +128,7 @@ def test_every_epoch_leaves_a_grid_and_nothing_else_stays(made):
     assert sheet.shape == (6 * 130 + 2, 3 * 130 + 2, 3)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bytes(run, made, tmp_path, monkeypatch):
     from edgekd.training.synthesis.gan import CycleGan
 
