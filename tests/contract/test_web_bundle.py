@@ -227,22 +227,24 @@ def test_a_taken_port_is_told_or_left(bundle):
 
 def test_demo_serves_a_bundle_until_it_is_interrupted(bundle, tmp_path):
     command = [sys.executable, "-c", "import typer; from edgekd.cli.demo import demo; typer.run(demo)"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, str(bundle), "--no-open"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        url = process.stdout.readline().split()[0]
-        connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=30)
-        connection.request("GET", "/page.json")
-        page = json.loads(connection.getresponse().read())
-        connection.close()
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
+        # What a shell starts in the background ignores the interrupt, and so would this.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
+        try:
+            url = process.stdout.readline().split()[0]
+            connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=30)
+            connection.request("GET", "/page.json")
+            page = json.loads(connection.getresponse().read())
+            connection.close()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert page["engine"] == {"name": CORE.name, "version": CORE.version}
     assert process.returncode == 0 and said.splitlines()[-1] == "ended"
