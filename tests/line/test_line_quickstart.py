@@ -219,6 +219,7 @@ def test_seven_lines_of_python_find_what_the_command_made(copy: Path) -> None:
     assert records["int8"][0]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_model_trained_elsewhere_takes_the_place_of_the_student(copy: Path) -> None:
     data = api.load("quickstart", out=copy, settings=SETTINGS, quick=True)
     student = api.distill(data)

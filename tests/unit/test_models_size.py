@@ -64,6 +64,7 @@ def test_a_student_has_its_published_size(name: str, parameters: int, macs: tupl
     assert macs[0] < size.macs < macs[1]
 
 
+@pytest.mark.slow
 def test_students_keep_their_size(regenerate_golden: bool) -> None:
     lines = [f"{'two logits at 224 px':<32} {'width':>5} {'parameters':>10} {'trainable':>10} {'MACs':>13}"]
     for name, width in STUDENTS:
