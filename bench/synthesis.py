@@ -65,6 +65,7 @@ from edgekd.runtimes.keras import KerasRuntime
 from edgekd.runtimes.predict import BATCH
 from edgekd.training.synthesis.config import SynthesisConfig
 from edgekd_bench.device import describe_device
+from edgekd_bench.markdown import estimate
 
 SCHEMA = "edgekd.synthesis_bench/1"
 
@@ -323,8 +324,9 @@ def _over_seeds(found: Sequence[Estimate]) -> dict[str, float | None]:
 
 
 def _show(effect: Mapping[str, Any], students: Sequence[Student]) -> None:
+    shown = partial(estimate, none="undefined")
     rows = [
-        (name, str(found["n"]), f"{found['mean_before']:.2f}", _estimate(found["mean_rise"]))
+        (name, str(found["n"]), f"{found['mean_before']:.2f}", shown(found["mean_rise"]))
         for name, found in effect.items()
         if isinstance(found, dict)
     ]
@@ -332,17 +334,11 @@ def _show(effect: Mapping[str, Any], students: Sequence[Student]) -> None:
         "score of the classifier", ("validation photographs", "n", "before", "mean rise"), rows
     )
     figures = [
-        (one.arm, str(one.seed), *map(_estimate, (one.evaluation.auc, one.evaluation.sensitivity)))
+        (one.arm, str(one.seed), *map(shown, (one.evaluation.auc, one.evaluation.sensitivity)))
         for one in students
     ]
     if figures:
         console.emit_table("students on the test split", ("arm", "seed", "AUC", "sensitivity"), figures)
-
-
-def _estimate(value: Estimate) -> str:
-    if value.value is None or value.low is None or value.high is None:
-        return "undefined"
-    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
 from edgekd_bench.compare import simulation
 from edgekd_bench.folders import Place, read_folder
+from edgekd_bench.markdown import NONE, estimate, lines
 from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.round import Status
 
-_NONE, _NOISY = "–", "†"
+_NOISY = "†"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +196,9 @@ def cells(entry: Entry) -> tuple[str, ...]:
         record.device.cpu,
         f"{record.model.size_bytes / 1e6:.2f}",
         _latency(record),
-        _NONE if peak is None else f"{peak / 1e6:.1f}",
-        _estimate(entry.sensitivity),
-        _estimate(found.specificity if found else None),
+        NONE if peak is None else f"{peak / 1e6:.1f}",
+        estimate(entry.sensitivity),
+        estimate(found.specificity if found else None),
         record.measured_at[:16].replace("T", " "),
     )
 
@@ -208,12 +209,6 @@ def _latency(record: BenchRecord) -> str:
     if record.timed_ms is None:
         return f"{record.status}: {record.reason}"
     return f"{figures(record)}{_NOISY if record.noise else ''}"
-
-
-def _estimate(estimate: Estimate | None) -> str:
-    if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
-        return _NONE
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def notes(entries: Sequence[Entry]) -> list[str]:
@@ -236,8 +231,7 @@ def notes(entries: Sequence[Entry]) -> list[str]:
 def markdown(entries: Sequence[Entry]) -> str:
     """The board as a Markdown table with its notes."""
     rows = [HEAD, ("---", "---", "---:", "---", *["---:"] * (len(HEAD) - 4)), *map(cells, entries)]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([*lines, "", *(f"{note}  " for note in notes(entries))]) + "\n"
+    return "\n".join([*lines(rows), "", *(f"{note}  " for note in notes(entries))]) + "\n"
 
 
 def write_board(folder: Path, out: Path) -> tuple[Entry, ...]:

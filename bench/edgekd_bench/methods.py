@@ -24,6 +24,7 @@ from edgekd.metrics.predictions import Predictions, read_predictions
 from edgekd.metrics.ranking import roc_auc_score, sensitivity_at_specificity
 from edgekd.metrics.seeds import seeded_auc_difference
 from edgekd.plain import from_plain, read_json
+from edgekd_bench.markdown import NONE, estimate, lines
 
 RECORD, SCHEMA = "methods.json", "edgekd.methods/1"
 EVALUATION, PREDICTIONS, VALIDATION = ".evaluation.json", ".predictions.csv", ".validation.csv"
@@ -39,7 +40,6 @@ HEAD = (
     "difference of AUC",
     "min to train",
 )
-_NONE = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +104,8 @@ def table(folder: Path) -> str:
     read = cache(lambda student: _scores(folder, student))
     arms = list(dict.fromkeys(student.arm for student in record.students))
     rows = [_row(arm, record, read) for arm in arms]
-    lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ("---", *("---:",) * (len(HEAD) - 1)), *rows)]
-    return "\n".join([*lines, "", _circumstances(record, folder)]) + "\n"
+    cells = [HEAD, ("---", *("---:",) * (len(HEAD) - 1)), *rows]
+    return "\n".join([*lines(cells), "", _circumstances(record, folder)]) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +132,12 @@ def _row(arm: str, record: MethodsRecord, read: _Read) -> tuple[str, ...]:
     return (
         arm,
         str(len(students)),
-        f"{statistics.mean(sizes) / 1000:.0f}" if sizes else _NONE,
+        f"{statistics.mean(sizes) / 1000:.0f}" if sizes else NONE,
         _spread([roc_auc_score(one.validation.labels, one.validation.score) for one in said]),
         _spread([roc_auc_score(one.test.labels, one.test.score) for one in said]),
         _spread([sensitivity_at_specificity(one.test.labels, one.test.score, SPECIFICITY) for one in said]),
-        students[0].against or _NONE,
-        _estimate(difference(arm, record, read)),
+        students[0].against or NONE,
+        estimate(difference(arm, record, read), signed=True),
         f"{statistics.median(student.training_seconds for student in students) / 60:.1f}",
     )
 
@@ -174,12 +174,6 @@ def _spread(values: Sequence[float]) -> str:
     """The mean, and the standard deviation over the seeds."""
     mean = f"{statistics.mean(values):.3f}"
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
-
-
-def _estimate(value: Estimate | None) -> str:
-    if value is None or value.value is None or value.low is None or value.high is None:
-        return _NONE
-    return f"{value.value:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
 
 
 def _circumstances(record: MethodsRecord, folder: Path) -> str:

@@ -23,12 +23,12 @@ from edgekd.metrics.intervals import Estimate, Statistic, cluster_bootstrap, wei
 from edgekd.metrics.predictions import Predictions
 from edgekd.metrics.subgroups import TOO_FEW, UNKNOWN
 from edgekd.plain import from_plain, read_json
+from edgekd_bench.markdown import NONE, estimate, lines
 
 RECORD, SCHEMA, AS_IT_IS = "stress.json", "edgekd.stress/1", "as-it-is"
 PREDICTIONS = ".predictions.csv"
 Pixels = NDArray[np.uint8]
 HEAD = ("change", "pictures changed", "other calls", "AUC", "sensitivity", "specificity", "most moved part")
-_NONE = "–"
 
 
 def _all_of_it(image: Pixels) -> Pixels:
@@ -193,7 +193,7 @@ def table(folder: Path) -> str:
 def markdown(record: StressRecord) -> str:
     """`record` as a Markdown table, its circumstances below; ends with a newline."""
     cells = [HEAD, ("---", *("---:",) * (len(HEAD) - 2), "---"), *rows(record)]
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in cells), "", circumstances(record)]) + "\n"
+    return "\n".join([*lines(cells), "", circumstances(record)]) + "\n"
 
 
 def rows(record: StressRecord) -> list[tuple[str, ...]]:
@@ -206,7 +206,7 @@ def circumstances(record: StressRecord) -> str:
     whole = record.changes[0].parts[0]
     return (
         f"{record.model} on {', '.join(record.sources)}, {record.split}: n = {whole.n}, {whole.n_positive} "
-        f"malignant; AUC as it is {_estimate(record.auc, signed=False)}. Differences, changed − as it is, on "
+        f"malignant; AUC as it is {estimate(record.auc)}. Differences, changed − as it is, on "
         f"the same images, threshold {record.threshold:.3f}; 95 % intervals, {whole.auc.method}. Most "
         f"moved: the part with the largest change of AUC among those of {TOO_FEW} malignant images or more, "
         "where to look first and no finding by itself. "
@@ -227,13 +227,6 @@ def _row(change: Change) -> tuple[str, ...]:
         change.name,
         f"{whole.changed} of {whole.n}",
         f"{whole.called_otherwise:.1%}",
-        *(_estimate(value) for value in (whole.auc, whole.sensitivity, whole.specificity)),
-        f"{worst.attribute} {worst.value}: {_estimate(worst.auc)}" if worst else _NONE,
+        *(estimate(value, signed=True) for value in (whole.auc, whole.sensitivity, whole.specificity)),
+        f"{worst.attribute} {worst.value}: {estimate(worst.auc, signed=True)}" if worst else NONE,
     )
-
-
-def _estimate(value: Estimate, *, signed: bool = True) -> str:
-    if value.value is None or value.low is None or value.high is None:
-        return _NONE
-    sign = "+" if signed else ""
-    return f"{value.value:{sign}.3f} [{value.low:{sign}.3f}, {value.high:{sign}.3f}]"

@@ -21,10 +21,11 @@ import numpy as np
 from edgekd.console import duration
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.errors import DataError, EdgekdError
-from edgekd.metrics.intervals import Estimate, wilson
+from edgekd.metrics.intervals import wilson
 from edgekd.plain import from_plain, read_json, write_json
 from edgekd.runs import PROVENANCE, require_run
 from edgekd.runtimes.base import Engine, beside
+from edgekd_bench.markdown import NONE, estimate, lines
 from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.results import Kept, read_kept
 
@@ -32,7 +33,7 @@ SCHEMA, RECORD = "edgekd.system/1", "system.json"
 _FLOAT, _TRAINED = ("teach", "distill"), ("teach", "distill", "qat")
 _SHOWN, _FILE = ("teach", "distill", "int8"), "int8"
 _BATCH = 32
-_NONE, _NOT_RUN = "–", "not run"
+_NOT_RUN = "not run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,14 +179,14 @@ def table(results: Path) -> str:
     rows = [head, [*["---"] * 5, *["---:"] * (len(head) - 5)]]
     for system in PUBLISHED:
         rows += _rows(system, results / system.experiment, len(head))
-    return "\n".join(["| " + " | ".join(cells) + " |" for cells in rows] + ["", _legend(results)]) + "\n"
+    return "\n".join([*lines(rows), "", _legend(results)]) + "\n"
 
 
 def _rows(system: Published, folder: Path, columns: int) -> list[list[str]]:
     said = [system.title, system.reported, system.reading]
     record = read_system(folder)
     if record is None:
-        return [[*said, _NOT_RUN, *[_NONE] * (columns - 4)]]
+        return [[*said, _NOT_RUN, *[NONE] * (columns - 4)]]
     kept = {artefact.name: artefact for artefact in read_kept(folder)}
     data = f"{' + '.join(record.sources)}, {record.train:,} images, {record.input_px} px"
     shown = [name for name in _SHOWN if name in kept]
@@ -200,11 +201,11 @@ def _row(record: SystemRecord, kept: Kept) -> list[str]:
     return [
         f"{kept.name}: {network.name}",
         f"{said.n} ({said.n_positive})",
-        *map(_estimate, (said.auc, said.sensitivity, said.specificity, wilson(right, said.n))),
+        *map(estimate, (said.auc, said.sensitivity, said.specificity, wilson(right, said.n))),
         f"{network.parameters:,}",
         duration(network.training_seconds),
-        _NONE if network.test_seconds is None else f"{network.test_seconds:.1f} s",
-        _NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
+        NONE if network.test_seconds is None else f"{network.test_seconds:.1f} s",
+        NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
         _latency(kept.bench),
     ]
 
@@ -216,13 +217,7 @@ def _latency(bench: Sequence[BenchRecord]) -> str:
         for record in bench
         if record.requested_accelerator == "cpu" and record.threads == 1 and record.timed_ms
     ]
-    return cells[0] if cells else _NONE
-
-
-def _estimate(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return _NONE
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return cells[0] if cells else NONE
 
 
 def _legend(results: Path) -> str:

@@ -19,6 +19,7 @@ from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_text
 from edgekd_bench import methods, stress, systems
 from edgekd_bench.leaderboard import markdown, read_board
+from edgekd_bench.markdown import NONE, estimate, lines
 from edgekd_bench.record import BenchRecord, figures
 from edgekd_bench.results import Kept, read_kept
 from edgekd_bench.round import Status
@@ -28,7 +29,7 @@ _MARKED = re.compile(
     r"(?P<body>.*?)(<!-- /table -->)",
     re.DOTALL,
 )
-_NONE, _NOISY, _CORRECT = "–", "†", "correctness only"
+_NOISY, _CORRECT = "†", "correctness only"
 
 
 def fill(text: str, results: Path) -> str:
@@ -72,8 +73,7 @@ def table(kept: Sequence[Kept]) -> str:
     head += ["verdict", "same calls"]
     head += [f"{backend}, {threads} thread{'s' * (threads > 1)}" for backend, threads in engines]
     rows = [head, ["---", *["---:"] * (len(head) - 1)], *(_row(artefact, engines) for artefact in kept)]
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join([*lines, "", _circumstances(kept)]) + "\n"
+    return "\n".join([*lines(rows), "", _circumstances(kept)]) + "\n"
 
 
 _MAKE: Mapping[str, Callable[[Path], str]] = {
@@ -90,37 +90,30 @@ def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
     verdict = kept.verdict
     return [
         kept.name,
-        _NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
-        _estimate(kept.evaluation.auc),
-        _estimate(kept.evaluation.sensitivity),
-        _estimate(kept.evaluation.specificity),
-        _estimate(verdict.sensitivity_difference, signed=True) if verdict else _NONE,
-        verdict.verdict.value if verdict else _NONE,
-        _share(verdict.decision_agreement) if verdict else _NONE,
+        NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
+        estimate(kept.evaluation.auc),
+        estimate(kept.evaluation.sensitivity),
+        estimate(kept.evaluation.specificity),
+        estimate(verdict.sensitivity_difference, signed=True) if verdict else NONE,
+        verdict.verdict.value if verdict else NONE,
+        _share(verdict.decision_agreement) if verdict else NONE,
         *(_latency(by_engine.get(engine), kept) for engine in engines),
     ]
 
 
-def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return _NONE
-    sign = "+" if signed else ""
-    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
-
-
 def _share(estimate: Estimate | None) -> str:
-    return _NONE if estimate is None or estimate.value is None else f"{estimate.value:.1%}"
+    return NONE if estimate is None or estimate.value is None else f"{estimate.value:.1%}"
 
 
 def _latency(record: BenchRecord | None, kept: Kept) -> str:
     if record is None:
-        return _NONE
+        return NONE
     if record.timed_ms is None:
         return _CORRECT if record.status is Status.OK else record.status.value
     cell = f"{figures(record)}{_NOISY if record.noise else ''}"
     measured = record.evaluation.sensitivity if record.evaluation else None
     if measured is not None and measured.value != kept.evaluation.sensitivity.value:
-        cell += f", sensitivity {_estimate(measured)}"
+        cell += f", sensitivity {estimate(measured)}"
     return cell
 
 

@@ -8,6 +8,18 @@ from typing import Annotated
 import typer
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of the experiment's data set.", show_default=False)
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Folder of ImageNet backbone files, instead of Keras' download.",
+        envvar="EDGEKD_WEIGHTS",
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=c", help="Change one setting, e.g. distill.method=none."),

@@ -11,7 +11,18 @@ import typer
 from edgekd import console, pipeline
 from edgekd.cli import tables
 from edgekd.cli.check import require_architecture
-from edgekd.cli.options import Before, Force, Json, Quiet, Settings, StrategyName, Verbose, with_strategy
+from edgekd.cli.options import (
+    Before,
+    DataRoot,
+    Force,
+    Json,
+    Quiet,
+    Settings,
+    StrategyName,
+    Verbose,
+    Weights,
+    with_strategy,
+)
 from edgekd.config import IMAGENET, Experiment, ModelConfig
 from edgekd.experiments import EXPERIMENTS, load_experiment
 from edgekd.locate import locate_data, locate_weights
@@ -22,17 +33,8 @@ from edgekd.training.workers import own_run
 
 def run(
     experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.", show_default=False)],
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the experiment's data set.", show_default=False)
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of ImageNet backbone files, instead of Keras' download.",
-            envvar="EDGEKD_WEIGHTS",
-            show_default=False,
-        ),
-    ] = None,
+    data_root: DataRoot = None,
+    weights: Weights = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder [default: runs/EXPERIMENT].", show_default=False)
     ] = None,

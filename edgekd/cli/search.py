@@ -8,24 +8,15 @@ from typing import Annotated
 import typer
 
 from edgekd import console
-from edgekd.cli.options import Json, Quiet, Settings, Verbose
+from edgekd.cli.options import DataRoot, Json, Quiet, Settings, Verbose, Weights
 from edgekd.cli.run import resolve
 from edgekd.runs import Run, require_run
 
 
 def search(
     experiment: Annotated[str, typer.Argument(help="As edgekd run takes it.", show_default=False)],
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the experiment's data set.", show_default=False)
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of ImageNet backbone files, instead of Keras' download.",
-            envvar="EDGEKD_WEIGHTS",
-            show_default=False,
-        ),
-    ] = None,
+    data_root: DataRoot = None,
+    weights: Weights = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder [default: searches/EXPERIMENT].", show_default=False)
     ] = None,

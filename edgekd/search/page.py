@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.drawing import FAINT, INK, draw, draw_png
-from edgekd.metrics.intervals import Estimate
 from edgekd.plain import write_json, write_text
 from edgekd.search.record import SearchRecord, Trial, TrialState, best
+from edgekd_bench.markdown import NONE, estimate
+from edgekd_bench.markdown import lines as table_lines
 
 RECORD, PAGE, PICTURE = "results.json", "README.md", "pareto"
 HEAD = (
@@ -24,7 +25,6 @@ HEAD = (
     "AUC searched by",
     "AUC of kept weights",
 )
-_NONE = "–"
 _COLOUR, _OTHERS = "#c2407e", "#3f82e0"
 _NAMED = 6
 
@@ -75,7 +75,7 @@ def page(record: SearchRecord) -> str:
         *_circumstances(record),
         "",
     ]
-    lines += [f"| {' | '.join(cells)} |" for cells in (HEAD, ("---",) * len(HEAD), *rows(record))]
+    lines += table_lines((HEAD, ("---",) * len(HEAD), *rows(record)))
     reasons = [f"- `{trial.name}`: {trial.reason}" for trial in record.trials if trial.reason]
     lines += ["", *reasons]
     if record.front:
@@ -103,14 +103,6 @@ def command_of(record: SearchRecord) -> str:
     )
 
 
-def estimate(value: Estimate | None, *, signed: bool = False) -> str:
-    """`0.842 [0.79, 0.88]`."""
-    if value is None or value.value is None or value.low is None or value.high is None:
-        return _NONE
-    sign = "+" if signed else ""
-    return f"{value.value:{sign}.3f} [{value.low:{sign}.3f}, {value.high:{sign}.3f}]"
-
-
 def _row(trial: Trial, record: SearchRecord) -> tuple[str, ...]:
     screen = trial.screen
     costs = (
@@ -121,11 +113,11 @@ def _row(trial: Trial, record: SearchRecord) -> tuple[str, ...]:
             f"{screen.macs / 1e6:.0f}",
         )
         if screen
-        else (_NONE,) * 4
+        else (NONE,) * 4
     )
     mark = " (front)" if trial.name in record.front else ""
-    value = _NONE if trial.value is None else f"{trial.value:.4f}"
-    epochs = str(trial.epochs) if trial.epochs else _NONE
+    value = NONE if trial.value is None else f"{trial.value:.4f}"
+    epochs = str(trial.epochs) if trial.epochs else NONE
     return (trial.name, f"{trial.state}{mark}", *costs, epochs, value, estimate(trial.validation_auc))
 
 
