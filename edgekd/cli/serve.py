@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NEEDED = {
     "fastapi": "fastapi",
+    "httptools": "httptools",
     "uvicorn": "uvicorn",
+    "uvloop": "uvloop",
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",
 }

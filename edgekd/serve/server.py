@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
+import uvloop
 
 from edgekd.console import log
 from edgekd.data.parallel import available_cores
@@ -25,7 +26,6 @@ from edgekd.serve.source import Served
 from edgekd.serve.worker import Setup
 
 PLACES_PER_WORKER = 8
-_MAX_HEAD_BYTES = 16 * 1024
 _HEADERS = [("x-content-type-options", "nosniff"), ("cache-control", "no-store")]
 
 
@@ -50,8 +50,11 @@ def run(served: Served, options: Options, keys: Keys, ready: Callable[[str, Serv
         ModelError: the model cannot be loaded.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold pictures
-    with _bound(options.host, options.port) as listener:
-        asyncio.run(_serve(served, options, keys, listener, ready))
+    with (
+        _bound(options.host, options.port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(served, options, keys, listener, ready))
 
 
 async def _serve(
@@ -115,7 +118,6 @@ def _config(app: object, options: Options) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         http=limited(limits),
         ws="none",
-        loop="asyncio",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -124,7 +126,6 @@ def _config(app: object, options: Options) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=int(limits.idle_s) or 1,
         timeout_graceful_shutdown=int(limits.receive_s + 2 * limits.work_s) + 1,
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
 
 

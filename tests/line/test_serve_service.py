@@ -168,6 +168,46 @@ def test_a_connection_serves_many_requests_and_pipelined_ones_in_order(service: 
     assert statuses(found) == [200]
 
 
+AMBIGUOUS = {
+    "two lengths": b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two codings": b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "two hosts": b"Host: elsewhere.example\r\n\r\n",
+    "folded": b"X-Long: one\r\n two\r\n\r\n",
+    "bare line end": b"X-One: 1\nX-Two: 2\r\n\r\n",
+    "space before colon": b"Content-Length : 5\r\n\r\nhello",
+    "signed length": b"Content-Length: +5\r\n\r\nhello",
+    "head too large": b"X-Long: " + b"y" * 20_000 + b"\r\n\r\n",
+    "trailer too large": b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-Y: z\r\n" * 3000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("lines", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_could_be_read_in_two_ways_is_refused(service: Service, lines) -> None:
+    head = service.head(Content_Type="image/jpeg")[:-2]
+    assert statuses(service.raw(head + lines)) == [400]
+    health = service.head("GET", "/healthz")
+    assert statuses(service.raw(health + health + head + lines + health)) == [200, 200, 400]
+
+
+def test_a_head_that_trickles_or_names_no_host_is_refused(service: Service) -> None:
+    head = service.head("GET", "/healthz", X_Long="y" * 20_000)
+    assert statuses(service.raw(*(head[at : at + 1500] for at in range(0, len(head), 1500)))) == [400]
+    assert statuses(service.raw(b"GET /healthz HTTP/1.1\r\n\r\n")) == [400]
+    assert statuses(service.raw(b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
+
+
+def test_what_follows_a_body_or_another_protocol_is_not_heard(service: Service) -> None:
+    """A key after the body opens nothing; behind a wish for another protocol there is no second request."""
+    bare = (
+        b"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n"
+    )
+    late = f"0\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+    assert statuses(service.raw(bare + b"\r\n" + late)) == [401]
+    upgrade = service.head("GET", "/healthz", Connection="Upgrade", Upgrade="websocket")
+    assert statuses(service.raw(upgrade + service.head("GET", "/healthz"), close=False)) == [200]
+
+
 def test_nothing_is_ever_written(service: Service, folder) -> None:
     # Above a megabyte the framework's own reader of forms would use a file.
     kind, body = form({"image": encoded(lesion(6, 700, 500), ".bmp")[: (1 << 20) - 9]})
