@@ -29,6 +29,7 @@ _MARKED = re.compile(
     r"(?P<body>.*?)(<!-- /table -->)",
     re.DOTALL,
 )
+_FIGURE = re.compile(r"\d+(?:\.\d+)?")
 _NOISY, _CORRECT = "†", "correctness only"
 
 
@@ -146,10 +147,24 @@ def _about_latency(records: Sequence[BenchRecord]) -> list[str]:
     devices = list(dict.fromkeys(f"{r.device.cpu}, {r.device.cores} cores" for r in records))
     said = [f"Latency: p50 (p90) in ms of one run, {', '.join(engines)}, {' and '.join(devices)}"]
     said[0] += f", n ≥ {min(runs)} runs in {records[0].rounds} rounds." if runs else "."
-    reasons = sorted({reason for record in records for reason in record.noise})
+    reasons = _worst(reason for record in records for reason in record.noise)
     if reasons:
-        said.append(f"{_NOISY} The machine was not quiet ({'; '.join(reasons)}): not to be compared.")
+        said.append(
+            f"{_NOISY} The machine was not quiet (at worst: {'; '.join(reasons)}): not to be compared."
+        )
     return said
+
+
+def _worst(reasons: Iterable[str]) -> list[str]:
+    """Of the reasons that differ in their figures alone the one with the largest, sorted."""
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kinds.setdefault(_FIGURE.sub("", reason), []).append(reason)
+    return sorted(max(alike, key=_figures) for alike in kinds.values())
+
+
+def _figures(reason: str) -> list[float]:
+    return [float(figure) for figure in _FIGURE.findall(reason)]
 
 
 def _main(arguments: Sequence[str]) -> int:
