@@ -1,7 +1,4 @@
-"""Every published system goes the whole line with the real command, `--quick`, on generated lesions.
-
-The one with a second input in every test run, the others among the slow ones.
-"""
+"""Every published system goes the whole line with the real command, `--quick`, on generated lesions."""
 
 from __future__ import annotations
 
@@ -21,11 +18,7 @@ from edgekd_bench import systems
 pytestmark = [pytest.mark.tf, pytest.mark.timeout(900)]
 
 STATIONS = ("data", "teach", "distill", "qat", "export", "verify", "bench", "report")
-ALWAYS = "inception2020"
-SYSTEMS = tuple(
-    pytest.param(system.experiment, marks=() if system.experiment == ALWAYS else pytest.mark.slow)
-    for system in systems.PUBLISHED
-)
+SYSTEMS = tuple(system.experiment for system in systems.PUBLISHED)
 
 
 def read(path: Path) -> Any:
