@@ -260,11 +260,12 @@ def test_resize_in_javascript_is_resize_in_python(page):
     resized = """async ([pixels, height, width, px]) => {
       const { resize } = await import("/resample.js");
       const bytes = Uint8Array.from(atob(pixels), (c) => c.charCodeAt(0));
-      return btoa(String.fromCharCode(...resize(bytes, 3, height, width, px)));
+      return btoa(String.fromCharCode(...resize(bytes, height, width, px)));
     }"""
     for height, width, px in [*shapes, (2000, 3, 20), (3, 2000, 20), (40, 60, 150)]:
         image = rng.integers(0, 256, (height, width, 3), np.uint8)
-        given = [base64.b64encode(image.tobytes()).decode(), height, width, px]
+        alpha = rng.integers(0, 256, (height, width, 1), np.uint8)  # which changes nothing
+        given = [base64.b64encode(np.dstack([image, alpha]).tobytes()).decode(), height, width, px]
         found = np.frombuffer(base64.b64decode(page.evaluate(resized, given)), np.uint8)
         np.testing.assert_array_equal(found.reshape(px, px, 3), resize(image, px), err_msg=f"{given[1:]}")
 

@@ -34,6 +34,7 @@ async function start() {
     const bundle = await openBundle();
     showCard(bundle);
     const run = await openEngine(bundle.model, bundle.page), recolours = await appliesProfiles();
+    await warmUp(run, bundle.page.input.px);
     showStatus("Ready.");
     element("sample").disabled = false;
     keepOffline();
@@ -42,6 +43,13 @@ async function start() {
     refuse(error);
     return null;
   }
+}
+
+/** Go the way of a photo once with an empty one: the first time takes far longer than every other. */
+async function warmUp(run, px) {
+  const side = Math.min(4 * px, 1024), bitmap = await createImageBitmap(new ImageData(side, side));
+  await run(await networkInput({ bitmap, alpha: false }, { left: 0, top: 0, side }, px));
+  bitmap.close();
 }
 
 function refuse(error) {

@@ -47,15 +47,15 @@ export async function networkInput(picture, square, px) {
   for (let top = 0; top < side; top += band) {
     const count = Math.min(band, side - top);
     const pixels = await reader(picture.bitmap, square.left, square.top + top, count);
-    resizeRows(pixels, 4, count, side, table, rows, top);
+    resizeRows(pixels, count, side, table, rows, top);
     if (top + count < side) await breath();
   }
   return resizeColumns(rows, px, table);
 }
 
-/** Lets the browser draw and answer between two pieces of work. */
+/** Lets the browser draw and answer between two pieces of work; setTimeout takes 4 ms where it is often called. */
 export function breath() {
-  return new Promise((done) => setTimeout(done));
+  return globalThis.scheduler?.yield?.() ?? new Promise((done) => setTimeout(done));
 }
 
 function opaqueReader(side, band) {

@@ -56,19 +56,23 @@ function shares(weights) {
 }
 
 /**
- * Rows of `pixels` ([rows][width] of `step` bytes each, red green blue first) resized to `out` [rows][m][3]
- * from row `to` on; `table` is coefficients(width, m).
+ * Rows of `pixels` ([rows][width], red green blue and alpha of each, as a canvas has them) resized to `out`
+ * [rows][m][3] from row `to` on; `table` is coefficients(width, m). Alpha is not looked at.
+ *
+ * Nearly all the time of a large photo goes here. A pixel is read as one word, little-endian as in every machine
+ * with a browser; Math.imul and |0 say that whole numbers of 32 bits are meant.
  */
-export function resizeRows(pixels, step, rows, width, table, out, to) {
-  const { start, at, k } = table, m = start.length;
+export function resizeRows(pixels, rows, width, table, out, to) {
+  const { start, at, k } = table, m = start.length, words = new Uint32Array(pixels.buffer, pixels.byteOffset, rows * width);
   let target = to * m * 3;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < m; i++) {
-      let source = (row * width + start[i]) * step, red = HALF, green = HALF, blue = HALF;
-      for (let t = at[i]; t < at[i + 1]; t++, source += step) {
-        red += k[t] * pixels[source];
-        green += k[t] * pixels[source + 1];
-        blue += k[t] * pixels[source + 2];
+      let source = row * width + start[i], red = HALF, green = HALF, blue = HALF;
+      for (let t = at[i], end = at[i + 1]; t < end; t++) {
+        const share = k[t], word = words[source++];
+        red = (red + Math.imul(share, word & 255)) | 0;
+        green = (green + Math.imul(share, (word >>> 8) & 255)) | 0;
+        blue = (blue + Math.imul(share, (word >>> 16) & 255)) | 0;
       }
       out[target++] = red >> BITS;
       out[target++] = green >> BITS;
@@ -92,9 +96,9 @@ export function resizeColumns(pixels, width, table) {
   return out;
 }
 
-/** `pixels` [height][width][step] scaled to a Uint8Array [px][px][3]; what is not square is distorted. */
-export function resize(pixels, step, height, width, px) {
+/** `pixels` [height][width] of four bytes each scaled to a Uint8Array [px][px][3]; what is not square is distorted. */
+export function resize(pixels, height, width, px) {
   const rows = new Uint8Array(height * px * 3);
-  resizeRows(pixels, step, height, width, coefficients(width, px), rows, 0);
+  resizeRows(pixels, height, width, coefficients(width, px), rows, 0);
   return resizeColumns(rows, px, coefficients(height, px));
 }
