@@ -5,7 +5,7 @@ It can be installed on a phone; no phone was there to try. The flavour `litert` 
 (its library comes from Google's servers only); its sources are checked against the signatures in
 apk_stubs. Without --bundle a small one is made on the spot. Needs the project's environment, a JDK 17,
 Debian's aapt, android-framework-res, zipalign, apksigner and dexdump, and Maven Central once (210 MB in
-the cache).
+the cache; R8 comes from Google's Maven repository where Central has it not).
 """
 
 from __future__ import annotations

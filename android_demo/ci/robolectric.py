@@ -3,7 +3,8 @@
 Robolectric gives Android 15's own classes with their real graphics; the engine is LiteRT's library from
 the Python wheel, through core's JVM engine. Without --bundle a small one is made on the spot; pictures
 of the screens and the benchmark records go to --out. Needs the project's environment, a JDK 17, Debian's
-aapt and android-framework-res, and Maven Central once (390 MB in the cache).
+aapt and android-framework-res, and Maven Central once (390 MB in the cache; the two files of androidx.test
+come from Google's Maven repository where Central has them not).
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def _told(done: subprocess.CompletedProcess[str], out: Path, everything: bool) -
     passed = re.search(r"OK \((\d+) tests?\)", done.stdout)
     if passed is None:
         sys.stdout.write(_short(done.stdout) + done.stderr[-4000:])
-    count, bad = (int(passed[1]), 0) if passed else (int(failed[1]), int(failed[2])) if failed else (0, 1)
+    count, bad = (int(passed[1]), 0) if passed else (int(failed[1]), int(failed[2])) if failed else (1, 1)
     if passed and everything:
         _read_records(out)
     sys.stdout.write(f"{count - bad} passed, {bad} failed\n")
@@ -147,12 +148,23 @@ def _short(output: str) -> str:
 
 
 def _read_records(out: Path) -> None:
-    """Whether Python's own reader takes what the app wrote."""
+    """Whether Python's own reader, `edgekd compare` and `edgekd leaderboard` take what the app wrote.
+
+    Raises:
+        BuildError: the leaderboard leaves one out.
+    """
+    from edgekd_bench.compare import compare_latency
+    from edgekd_bench.leaderboard import read_board
     from edgekd_bench.record import read_bench
 
-    for name in ("record", "emulated", "no-gpu"):
-        record = read_bench(out / f"{name}.json")
+    records = {name: read_bench(out / f"{name}.json") for name in ("record", "emulated", "no-gpu")}
+    for name, record in records.items():
         sys.stdout.write(f"{name}.json: {record.status}, {record.timed_ms or record.reason}\n")
+    compared = compare_latency(records["record"], records["record"])
+    ranked = [entry.record for entry in read_board(out)]
+    if any(record not in ranked for record in records.values()):
+        raise build.BuildError("the leaderboard leaves out a record of the app")
+    sys.stdout.write(f"compared with itself: {compared.finding}; {len(ranked)} on the leaderboard\n")
 
 
 if __name__ == "__main__":

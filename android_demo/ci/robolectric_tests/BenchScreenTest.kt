@@ -17,6 +17,7 @@ import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
+import org.robolectric.shadows.ShadowLog
 import java.io.File
 
 /** The benchmark: golden set, record, share, and its start from a computer. */
@@ -31,6 +32,9 @@ class BenchScreenTest {
         }
         return Robolectric.buildActivity(BenchActivity::class.java, intent).setup().also { settle() }
     }
+
+    /** What adb's `logcat -s edgekd:*` shows. */
+    private fun said(): List<String> = ShadowLog.getLogsForTag("edgekd").map { it.msg }
 
     private fun record(): JSONObject = JSONObject(checkNotNull(app.bench.state.record).file.readText())
 
@@ -52,6 +56,7 @@ class BenchScreenTest {
         val shared = checkNotNull(app.contentResolver.openInputStream(uri)).use { String(it.readBytes()) }
         assertEquals(record().toString(), JSONObject(shared).toString())
         val file = checkNotNull(app.bench.state.record).file
+        assertEquals(listOf("record: ${file.path}"), said())
         assertTrue(file.path.startsWith(checkNotNull(app.getExternalFilesDir(null)).path))
         file.copyTo(File(property("pictures"), "record.json"), overwrite = true) // Python reads it afterwards
         screen.picture("bench")
@@ -81,17 +86,29 @@ class BenchScreenTest {
         controller.recreate()
         settle()
         assertTrue(before === app.bench.state.record)
+        assertEquals("told once, or adb would fetch an old record", 1, said().size)
+    }
+
+    @Test
+    fun `a start while a measurement is under way is told, and disturbs nothing`() {
+        val wish = BenchWish(Accelerator.CPU, rounds = 1, runs = 1)
+        app.bench.start(wish)
+        app.bench.start(wish.copy(runs = 9))
+        assertEquals(listOf(app.getString(R.string.bench_under_way)), said())
+        settle()
+        assertEquals(wish, app.bench.state.wish)
+        assertEquals(2, said().size)
     }
 
     @Test
     fun `what makes no sense from a computer is refused`() {
-        val wrong = fromAdb("accelerator" to "npu").get()
-        assertEquals(
-            app.getString(R.string.bench_unknown_accelerator, "npu", "cpu, gpu"),
-            wrong.text(R.id.bench_figures),
-        )
-        val none = fromAdb("runs" to 0).get()
-        assertEquals(app.getString(R.string.bench_out_of_range, 5, 0, 10_000), none.text(R.id.bench_figures))
+        for ((extra, sentence) in listOf(
+            ("accelerator" to "npu") to app.getString(R.string.bench_unknown_accelerator, "npu", "cpu, gpu"),
+            ("runs" to 0) to app.getString(R.string.bench_out_of_range, 5, 0, 10_000),
+        )) {
+            assertEquals(sentence, fromAdb(extra).get().text(R.id.bench_figures))
+            assertEquals(sentence, said().last())
+        }
         assertFalse(app.bench.state.running)
     }
 

@@ -62,7 +62,8 @@ class CardAndWordsTest {
             .joinToString("\n") { sections.getChildAt(it).part<TextView>(R.id.section_body).text }
         assertEquals(bundle.card.name, screen.text(R.id.name))
         val expected = bundle.card.limits + bundle.card.labels + bundle.modelSha256 + bundle.card.intendedUse +
-            app.getString(R.string.notice_title) + "${bundle.card.operatingPoint.threshold}"
+            app.getString(R.string.notice_title) + "${bundle.card.operatingPoint.threshold}" +
+            Words.verified(app.resources, checkNotNull(bundle.manifest.verdict))
         for (one in expected) assertTrue(one, one in said)
         screen.picture("card")
     }

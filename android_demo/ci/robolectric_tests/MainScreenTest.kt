@@ -68,6 +68,24 @@ class MainScreenTest {
     }
 
     @Test
+    fun `a model that verification did not pass says so in the notice`() {
+        val screen = opened().get()
+        val own = OwnBundle()
+        for ((verdict, warning) in mapOf(
+            "failed" to string(R.string.verdict_failed),
+            "undecided" to string(R.string.verdict_undecided),
+            "none" to string(R.string.verdict_none),
+            "of a later version" to string(R.string.verdict_other, "of a later version"),
+            "passed" to null,
+        )) {
+            own.manifest { it.put("verdict", verdict) }
+            MainPage(screen.part(R.id.page)).show(app.session.state.copy(bundle = Bundle.open(own)))
+            val said = screen.text(R.id.notice_verdict).takeIf { screen.shown(R.id.notice_verdict) }
+            assertEquals(verdict, warning, said)
+        }
+    }
+
+    @Test
     fun `every golden picture gets Python's pixels and Python's score`() {
         val screen = opened().get()
         val px = Bundle.open(app.files).card.inputPx
@@ -198,6 +216,7 @@ class MainScreenTest {
             photo(emptyPng(16_320, 12_240)) to string(R.string.error_too_large, 16_320, 12_240, 100),
             photoOf { throw SecurityException("Permission Denial") } to string(R.string.photo_denied),
             photoOf { throw IOException("gone") } to string(R.string.photo_gone),
+            photoOf { throw OutOfMemoryError("for a test") } to string(R.string.photo_memory),
         )
         for ((uri, sentence) in cases) {
             screen.choose(uri)
@@ -262,6 +281,7 @@ class MainScreenTest {
         val screen = opened().get()
         screen.choose(photo(golden(items().first().image)))
         assertTrue(luminance(screen.getColor(R.color.background)) < 0.2)
+        checkContrast(screen)
         screen.picture("dark")
     }
 
@@ -289,6 +309,10 @@ class MainScreenTest {
             assertTrue("$view", !(view as android.widget.TextView).text.isNullOrBlank())
         }
         for (view in all(screen.part(R.id.page)).filterIsInstance<ImageView>()) assertNotNull(view.contentDescription)
+        checkContrast(screen)
+    }
+
+    private fun checkContrast(screen: Activity) {
         for ((on, under) in listOf(
             R.color.text to R.color.surface,
             R.color.text_soft to R.color.surface,
@@ -296,8 +320,10 @@ class MainScreenTest {
             R.color.on_problem to R.color.problem,
             R.color.on_accent to R.color.accent,
             R.color.malignant to R.color.surface,
+            R.color.benign to R.color.surface,
         )) {
-            assertTrue("contrast", contrast(screen.getColor(on), screen.getColor(under)) >= 4.5)
+            val name = screen.resources.getResourceEntryName(on)
+            assertTrue("contrast of $name", contrast(screen.getColor(on), screen.getColor(under)) >= 4.5)
         }
     }
 

@@ -4,6 +4,8 @@ import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.Rect
 import org.edgekd.core.ArgbPicture
+import org.edgekd.core.Bundle
+import org.edgekd.core.LesionClassifier
 import org.edgekd.core.PixelPath
 import org.edgekd.core.Picture
 import org.edgekd.core.upright
@@ -47,11 +49,11 @@ class PhotosTest {
     /** Robolectric has no region decoder, so the strips are cut from a decoded picture. */
     @Test
     fun `strips give the bytes of the whole picture, whichever way they are read`() {
-        val whole = pattern(2000, SIDE)
+        val whole = pattern(WIDE, SIDE)
         val expected = pixels(encoded(whole, Bitmap.CompressFormat.PNG))
         for (orientation in 1..8) {
             val decoded = ArrayList<Rect>()
-            val strips = StripPicture(2000, SIDE, STRIP, {}) { area ->
+            val strips = StripPicture(WIDE, SIDE, STRIP, {}) { area ->
                 decoded += Rect(area)
                 Bitmap.createBitmap(whole, area.left, area.top, area.width(), area.height())
             }
@@ -72,6 +74,18 @@ class PhotosTest {
         photos.open(photo(encoded(bitmap, Bitmap.CompressFormat.PNG))).use { photo ->
             val read = IntArray(4).also { photo.picture.read(0, 0, 2, 2, it) }
             assertArrayEquals(colours, read)
+        }
+    }
+
+    @Test
+    fun `a bitmap of one's own gets the answer of Python`() {
+        val bundle = Bundle.open(app.files)
+        LesionClassifier(bundle, app.engines.open(bundle, Accelerator.CPU)).use { classifier ->
+            for (item in bundle.golden().items) {
+                val bytes = golden(item.image)
+                val bitmap = checkNotNull(BitmapFactory.decodeByteArray(bytes, 0, bytes.size))
+                assertEquals(item.image, item.score, classifier.classify(bitmap).score, 1e-6)
+            }
         }
     }
 
@@ -104,7 +118,8 @@ class PhotosTest {
 
     private companion object {
         const val PX = 32
-        const val SIDE = 1500
+        const val WIDE = 1200
+        const val SIDE = 900
         const val STRIP = SIDE * 200
     }
 }

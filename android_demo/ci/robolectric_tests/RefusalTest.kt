@@ -18,7 +18,7 @@ import java.io.InputStream
 /** Bundles that must not be used: one sentence each, nothing to press, no crash. */
 @RunWith(RobolectricTestRunner::class)
 class RefusalTest {
-    private fun refused(files: BundleFiles): String {
+    private fun refused(files: BundleFiles, picture: String? = null): String {
         app.bundle = files
         val screen = Robolectric.buildActivity(MainActivity::class.java).setup().get()
         settle()
@@ -28,7 +28,7 @@ class RefusalTest {
             assertFalse(screen.part<Button>(id).isEnabled)
         }
         assertNull(app.session.state.running)
-        screen.picture("refused")
+        picture?.let { screen.picture(it) }
         return screen.text(R.id.problem_body)
     }
 
@@ -56,7 +56,7 @@ class RefusalTest {
         val altered = OwnBundle().apply {
             alter("model.tflite") { bytes -> bytes.also { it[it.size / 2] = (it[it.size / 2] + 1).toByte() } }
         }
-        assertEquals(string(R.string.error_altered_file, "model.tflite"), refused(altered))
+        assertEquals(string(R.string.error_altered_file, "model.tflite"), refused(altered, picture = "refused"))
     }
 
     @Test

@@ -109,14 +109,16 @@ internal class OwnBundle : BundleFiles {
     /** Changes the card, and the manifest so that only the card's own rules can refuse it. */
     fun card(change: (JSONObject) -> Unit) {
         alter("card.json") { bytes -> JSONObject(String(bytes)).also(change).toString().toByteArray() }
-        alter("manifest.json") { bytes ->
-            val manifest = JSONObject(String(bytes))
-            val facts = manifest.getJSONObject("files").getJSONObject("card.json")
+        manifest {
+            val facts = it.getJSONObject("files").getJSONObject("card.json")
             facts.put("sha256", sha256(content.getValue("card.json")))
             facts.put("size_bytes", content.getValue("card.json").size)
-            manifest.toString().toByteArray()
         }
     }
+
+    /** Changes the manifest. */
+    fun manifest(change: (JSONObject) -> Unit) =
+        alter("manifest.json") { bytes -> JSONObject(String(bytes)).also(change).toString().toByteArray() }
 }
 
 internal fun sha256(bytes: ByteArray): String =
@@ -174,6 +176,7 @@ internal fun Activity.picture(name: String) {
     save(name, decor.width, decor.height) { decor.draw(it) }
     val page = findViewById<android.widget.ScrollView>(R.id.page) ?: return
     val all = page.getChildAt(0)
+    if (all.height <= decor.height) return
     save("$name-page", all.width, all.height) {
         it.drawColor(getColor(R.color.background))
         all.draw(it)

@@ -17,6 +17,7 @@ internal class InterpreterEngine(bundle: Bundle, threads: Int) : Engine {
     private val quantization = output.quantizationParams().let { Quantization(it.scale, it.zeroPoint) }
     private val input = direct(interpreter.getInputTensor(0).numBytes())
     private val answer = direct(output.numBytes())
+    private val real = answer.asFloatBuffer() // the same bytes; used where they are float32
     private val stored = ByteArray(output.numBytes())
 
     override val facts = EngineFacts(NAME, BuildConfig.TENSORFLOW_LITE_VERSION, KERNELS, threads, PhoneFacts.isa())
@@ -47,10 +48,11 @@ internal class InterpreterEngine(bundle: Bundle, threads: Int) : Engine {
     }
 
     override fun read(logits: FloatArray) {
-        answer.rewind()
         if (output.dataType() == DataType.FLOAT32) {
-            answer.asFloatBuffer().get(logits)
+            real.rewind()
+            real.get(logits)
         } else {
+            answer.rewind()
             answer.get(stored)
             quantization.dequantize(stored, output.dataType() == DataType.INT8, logits)
         }

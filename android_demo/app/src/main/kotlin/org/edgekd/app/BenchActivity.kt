@@ -4,7 +4,6 @@ import android.app.Activity
 import android.content.ClipData
 import android.content.Intent
 import android.os.Bundle
-import android.util.Log
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
@@ -52,7 +51,7 @@ class BenchActivity : Activity() {
         val rounds = intent.getIntExtra(ROUNDS, BenchWish.ROUNDS)
         val runs = intent.getIntExtra(RUNS, BenchWish.RUNS)
         when {
-            accelerator == null -> refuse(
+            accelerator == null -> app.bench.refuse(
                 getString(
                     R.string.bench_unknown_accelerator,
                     name,
@@ -60,25 +59,18 @@ class BenchActivity : Activity() {
                 ),
             )
             rounds !in 1..BenchWish.MOST || runs !in 1..BenchWish.MOST ->
-                refuse(getString(R.string.bench_out_of_range, rounds, runs, BenchWish.MOST))
+                app.bench.refuse(getString(R.string.bench_out_of_range, rounds, runs, BenchWish.MOST))
             else -> begin(BenchWish(accelerator, rounds, runs))
         }
     }
 
     private fun begin(wish: BenchWish) = app.bench.start(wish)
 
-    private fun refuse(problem: String) {
-        Log.e(TAG, problem)
-        visible(R.id.bench_answer, true)
-        text(R.id.bench_figures, problem)
-    }
-
     private fun show(state: BenchState) {
         visible(R.id.bench_busy, state.running)
         part<Button>(R.id.bench_start).isEnabled = !state.running
         text(R.id.bench_intro, intro(state))
-        if (state.wish == null) return
-        visible(R.id.bench_answer, !state.running)
+        visible(R.id.bench_answer, state.record != null || state.problem != null)
         visible(R.id.bench_golden, state.record != null)
         visible(R.id.bench_share, state.record != null)
         state.problem?.let(::showProblem)
@@ -92,7 +84,6 @@ class BenchActivity : Activity() {
     }
 
     private fun showProblem(problem: String) {
-        Log.e(TAG, problem)
         text(R.id.bench_figures, problem)
         visible(R.id.bench_written, false)
     }
@@ -104,7 +95,6 @@ class BenchActivity : Activity() {
         text(R.id.bench_figures, figures(record.json))
         visible(R.id.bench_written, true)
         text(R.id.bench_written, getString(R.string.bench_written, record.file.path))
-        Log.i(TAG, "record: ${record.file.path}")
     }
 
     private fun figures(json: JSONObject): String {
@@ -135,7 +125,6 @@ class BenchActivity : Activity() {
     }
 
     private companion object {
-        const val TAG = "edgekd"
         const val ADB_ALIAS = ".AdbBench"
         const val ACCELERATOR = "accelerator"
         const val ROUNDS = "rounds"

@@ -1,5 +1,6 @@
 package org.edgekd.app
 
+import android.util.Log
 import org.edgekd.core.BenchOptions
 import org.edgekd.core.BenchProgress
 import org.edgekd.core.Benchmark
@@ -41,7 +42,12 @@ data class BenchState(
     val problem: String? = null,
 )
 
-/** The benchmark of this process; like the session it outlives its screen. */
+/**
+ * The benchmark of this process; like the session it outlives its screen.
+ *
+ * Every start is answered by one line in the log, under the tag `edgekd`, whether a screen is there or not:
+ * whoever started it with adb waits for that line.
+ */
 class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
     private val listeners = LinkedHashSet<(BenchState) -> Unit>()
 
@@ -60,9 +66,15 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
         listeners -= listener
     }
 
+    /** Says why nothing is measured; what is under way goes on. */
+    fun refuse(problem: String) {
+        Log.e(TAG, problem)
+        if (!state.running) show(BenchState(problem = problem))
+    }
+
     /** Measures what is wished for, unless a measurement is under way. */
     fun start(wish: BenchWish) {
-        if (state.running) return
+        if (state.running) return refuse(app.getString(R.string.bench_under_way))
         show(BenchState(wish, running = true))
         app.worker.execute {
             val record = runCatching {
@@ -72,6 +84,8 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
             app.screen.execute {
                 val problem = record.exceptionOrNull()?.let { Sentences(app.resources).of(it) }
                 show(state.copy(running = false, record = record.getOrNull(), problem = problem))
+                record.onSuccess { Log.i(TAG, "record: ${it.file.path}") }
+                problem?.let { Log.e(TAG, it) }
             }
         }
     }
@@ -109,6 +123,8 @@ class BenchRun(private val app: App, private val device: () -> DeviceFacts) {
     }
 
     private companion object {
+        const val TAG = "edgekd"
+
         /** Now, in UTC, as the other records say it. */
         fun now(): String = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'+00:00'", Locale.ROOT)
             .apply { timeZone = TimeZone.getTimeZone("UTC") }.format(Date())

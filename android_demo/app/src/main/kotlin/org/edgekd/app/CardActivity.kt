@@ -66,7 +66,7 @@ class CardActivity : Activity() {
             getString(R.string.card_point_body, "${point.threshold}", point.rule),
             width?.let { getString(R.string.card_band, "$it", point.borderlineRule.orEmpty()) },
             card.margin?.let { getString(R.string.card_margin, "$it") },
-            bundle.manifest.verdict?.let { getString(R.string.card_verdict, it) },
+            bundle.manifest.verdict?.let { Words.verified(resources, it) },
         ).joinToString("\n\n")
     }
 

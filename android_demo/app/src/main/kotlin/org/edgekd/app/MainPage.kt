@@ -19,6 +19,7 @@ class MainPage(private val page: ScrollView) {
 
     /** Makes the page look like [state]. */
     fun show(state: State) {
+        showVerdict(state)
         showProblem(state)
         showStatus(state)
         showEngine(state)
@@ -28,6 +29,12 @@ class MainPage(private val page: ScrollView) {
         show(R.id.details, answer != null)
         if (card != null && answer != null && answer !== shown) showAnswer(Words(resources, card), card, answer)
         shown = answer
+    }
+
+    private fun showVerdict(state: State) {
+        val verdict = state.bundle?.manifest?.verdict?.takeIf { it != Words.PASSED }
+        show(R.id.notice_verdict, verdict != null)
+        verdict?.let { text(R.id.notice_verdict, Words.verified(resources, it)) }
     }
 
     private fun showProblem(state: State) {
@@ -43,7 +50,11 @@ class MainPage(private val page: ScrollView) {
         val status = when (state.busy) {
             Busy.OPENING -> R.string.engine_opening
             Busy.LOOKING -> R.string.working
-            null -> if (state.running != null) R.string.ready else R.string.engine_none
+            null -> when {
+                state.refusal != null -> R.string.waiting_for_model
+                state.running == null -> R.string.waiting_for_engine
+                else -> R.string.ready
+            }
         }
         text(R.id.status, resources.getString(status))
         show(R.id.busy, state.busy != null)

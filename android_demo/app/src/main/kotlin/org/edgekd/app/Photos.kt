@@ -55,7 +55,7 @@ class Photos(private val resolver: ContentResolver, private val cache: File) : P
         try {
             fill(file)
             return open(file)
-        } catch (error: Exception) {
+        } catch (error: Throwable) { // too little memory is no Exception
             file.delete()
             throw error
         }
@@ -146,11 +146,13 @@ internal abstract class StoredPicture : Picture, AutoCloseable
 
 /** A picture that was decoded at once. */
 internal class WholePicture(private val bitmap: Bitmap) : StoredPicture() {
-    override val width: Int = bitmap.width
-    override val height: Int = bitmap.height
+    private val pixels = BitmapPicture(bitmap)
+
+    override val width: Int get() = pixels.width
+    override val height: Int get() = pixels.height
 
     override fun read(left: Int, top: Int, width: Int, height: Int, into: IntArray) =
-        bitmap.getPixels(into, 0, width, left, top, width, height)
+        pixels.read(left, top, width, height, into)
 
     override fun close() = bitmap.recycle()
 }

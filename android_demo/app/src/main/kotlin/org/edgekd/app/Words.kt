@@ -75,6 +75,18 @@ class Words(private val resources: Resources, private val card: Card) {
     }
 
     companion object {
+        /** What verification said of a model, [verdict] of its manifest, as a sentence. */
+        fun verified(resources: Resources, verdict: String): String = when (verdict) {
+            PASSED -> resources.getString(R.string.verdict_passed)
+            "undecided" -> resources.getString(R.string.verdict_undecided)
+            "failed" -> resources.getString(R.string.verdict_failed)
+            "none" -> resources.getString(R.string.verdict_none)
+            else -> resources.getString(R.string.verdict_other, verdict)
+        }
+
+        /** The verdict of a model that needs no warning. */
+        const val PASSED: String = "passed"
+
         /** Whether the photo may be judged by what the card says of photos; where not, no call is shown. */
         fun judged(found: Assessment): Boolean = found.photo?.fit != false
 
