@@ -23,6 +23,8 @@ from edgekd.bundle.source import Contents
 from edgekd.bundle.web_server import WebServer, web_server
 from edgekd.card import ModelCard, OperatingPoint
 from edgekd.errors import MissingError
+from edgekd.metrics.calibration import probability
+from edgekd.metrics.predictions import malignancy_score
 from line.clients.environments import browser
 from small_tflite import small_classifier
 
@@ -42,6 +44,20 @@ CARD = ModelCard(
 _ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
 _OPTIONS = [*_ROOT, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 PATIENCE_MS = 60_000
+
+REFUSED_CARDS = [
+    ({"hair_removal": "oriented"}, "wants hairs removed from the picture first (“oriented”)"),
+    ({"patient": {"fields": ["age", "sex"]}}, "about the patient (age, sex)"),
+    ({"pixel_rule": "stretched to input_px"}, "does not know the pixel rule"),
+    ({"score_rule": "softmax"}, "does not know the score rule"),
+    ({"colour_rule": "grey world"}, "something this page does not know: colour_rule"),
+    ({"quality": {"rule": "edgekd.quality/2"}}, "how the model card wants photos to be looked at"),
+    ({"malignant": ["scc"]}, "contradicts itself"),
+    ({"temperature": 0}, "contradicts itself"),
+    ({"labels": []}, "contradicts itself"),
+    ({"operating_point": {"threshold": None}}, "contradicts itself"),
+]
+"""Changes of the card, and what the page says of them."""
 
 _SEEN = """() => {
   const canvas = document.getElementById("seen"), { width, height } = canvas;
@@ -157,3 +173,27 @@ def with_band(halfwidth: float) -> dict[str, Any]:
     """The operating point of `CARD` with a borderline band."""
     point = dataclasses.asdict(CARD)["operating_point"]
     return point | {"borderline_halfwidth": halfwidth, "borderline_rule": "views_of_one_lesion(0.95)"}
+
+
+def drag(page: Any, selector: str, right: int, down: int) -> None:
+    """Pull the middle of `selector` by so many pixels of the screen."""
+    page.eval_on_selector(selector, "node => node.scrollIntoView({block: 'center'})")
+    box = page.locator(selector).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right / 2, y + down)
+    page.mouse.move(x + right, y + down)
+    page.mouse.up()
+
+
+def assert_answers_as_python(found: dict[str, Any], runtime: Any, image: np.ndarray) -> None:
+    """What the page shows is what Python says of `image`, the bytes fed to the network."""
+    expected = runtime.logits(image[np.newaxis])
+    np.testing.assert_array_equal(found["input"], image)
+    np.testing.assert_array_equal(found["logits"], expected[0].astype(np.float64))
+    score = malignancy_score(expected, CARD.labels, CARD.malignant)
+    # Two logarithms of sums of three exponentials: a few roundings of float64.
+    assert found["score"] == pytest.approx(score[0], rel=1e-12, abs=1e-12)
+    assert found["probability"] == pytest.approx(probability(score, CARD.temperature)[0], rel=1e-12)
+    assert found["call"] == ("malignant" if score[0] >= CARD.operating_point.threshold else "benign")

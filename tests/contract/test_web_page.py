@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import re
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import web_files
 import web_pages
 from edgekd.card import read_card
 from edgekd.errors import ImageError
 from edgekd.imaging.decode import read_image
 from edgekd.imaging.opencv import cv2
 from edgekd.imaging.resample import prepare, resize
-from edgekd.metrics.calibration import probability
-from edgekd.metrics.predictions import malignancy_score
 from edgekd.runtimes.litert import LitertRuntime
-from web_pages import CARD, LABELS, PX, altered_card, answered, chosen, open_page, refused, with_altered
+from web_pages import (
+    LABELS,
+    PX,
+    REFUSED_CARDS,
+    altered_card,
+    answered,
+    assert_answers_as_python,
+    chosen,
+    drag,
+    open_page,
+    refused,
+    with_altered,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -78,23 +85,9 @@ def runtime(bundle):
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory) -> Path:
     """A photograph-like picture, not square, every channel in use."""
-    rng = np.random.Generator(np.random.PCG64(3))
-    coarse = rng.integers(0, 256, (9, 12, 3), np.uint8)
     path = tmp_path_factory.mktemp("picture") / "lesion.png"
-    image = cv2.resize(coarse, (423, 317), interpolation=cv2.INTER_CUBIC)
-    assert cv2.imwrite(str(path), image)
+    assert cv2.imwrite(str(path), web_files.photograph())
     return path
-
-
-def assert_answers_as_python(found, runtime, image: np.ndarray, card=CARD) -> None:
-    expected = runtime.logits(image[np.newaxis])
-    np.testing.assert_array_equal(found["input"], image)
-    np.testing.assert_array_equal(found["logits"], expected[0].astype(np.float64))
-    score = malignancy_score(expected, card.labels, card.malignant)
-    # Two logarithms of sums of three exponentials: a few roundings of float64.
-    assert found["score"] == pytest.approx(score[0], rel=1e-12, abs=1e-12)
-    assert found["probability"] == pytest.approx(probability(score, card.temperature)[0], rel=1e-12)
-    assert found["call"] == ("malignant" if score[0] >= card.operating_point.threshold else "benign")
 
 
 def test_a_first_visit_is_small_and_asks_nobody_else(visit, server):
@@ -126,61 +119,10 @@ def test_the_page_checks_the_device_itself(page):
     assert page.inner_text("#check-result").startswith("All 14 test pictures give the same bytes")
 
 
-def _exif(jpeg: bytes, orientation: int) -> bytes:
-    """`jpeg` with an Exif block of one entry."""
-    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
-    body = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
-
-
-def _swapping_profile() -> bytes:
-    """A colour profile that makes red of green: nobody overlooks that it was applied."""
-    from PIL import ImageCms
-
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    swapped = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
-    return re.sub(rb"rXYZ|gXYZ", lambda name: swapped[name[0]], profile)
-
-
-def _profiled(image: np.ndarray) -> dict[str, bytes]:
-    """The picture with a colour profile, and with a statement of its gamma."""
-    from PIL import Image
-
-    files, picture = {}, Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
-    for name in ("profile.jpg", "profile.png"):
-        written = io.BytesIO()
-        picture.save(written, {"jpg": "JPEG", "png": "PNG"}[name[-3:]], icc_profile=_swapping_profile())
-        files[name] = written.getvalue()
-    png = bytes(cv2.imencode(".png", image)[1])
-    files["gamma.png"] = png[:33] + _chunk(b"gAMA", struct.pack(">I", 100_000)) + png[33:]
-    return files
-
-
-def _files(image: np.ndarray) -> dict[str, bytes]:
-    """The picture in every form a browser may be given, by file name."""
-
-    def encoded(ending: str, pixels: np.ndarray, *options: int) -> bytes:
-        return bytes(cv2.imencode(ending, pixels, list(options))[1])
-
-    jpeg = encoded(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, 88)
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    alpha = np.dstack([image, np.arange(image.size // 3).reshape(image.shape[:2]) % 256]).astype(np.uint8)
-    return {
-        **{f"exif{n}.jpg": _exif(jpeg, n) for n in range(1, 9)},
-        "progressive.jpg": encoded(".jpg", image, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
-        "grey.jpg": encoded(".jpg", grey),
-        "grey.png": encoded(".png", grey),
-        "transparent.png": encoded(".png", alpha),
-        "lossless.webp": encoded(".webp", image, cv2.IMWRITE_WEBP_QUALITY, 101),
-        "colour.bmp": encoded(".bmp", image),
-        **_profiled(image),
-    }
-
-
 def test_every_kind_of_file_is_decoded_as_in_python(page, runtime, picture, tmp_path):
     image = cv2.imread(str(picture))
     differing = {}
-    for name, content in _files(image).items():
+    for name, content in web_files.forms(image).items():
         (tmp_path / name).write_bytes(content)
         found = chosen(page, tmp_path / name)
         expected = prepare(read_image(tmp_path / name), PX)
@@ -201,7 +143,7 @@ def test_the_profiles_of_these_files_are_ones_a_browser_would_apply(page, pictur
       };
       return (await shown({})) !== (await shown({ colorSpaceConversion: "none" }));
     }"""
-    for name, content in _profiled(cv2.imread(str(picture))).items():
+    for name, content in web_files.profiled(cv2.imread(str(picture))).items():
         assert page.evaluate(managed, base64.b64encode(content).decode()), name
 
 
@@ -213,8 +155,8 @@ def test_the_square_is_moved_by_keyboard_and_by_pointer(page, runtime, picture):
         smaller = answered(page, lambda key=key: page.keyboard.press(key))
     page.focus("#left")
     moved = answered(page, lambda: page.keyboard.press("Home"))
-    dragged = answered(page, lambda: _drag(page, "#square", 40, 15))
-    pulled = answered(page, lambda: _drag(page, '#square [data-corner="nw"]', 30, 30))
+    dragged = answered(page, lambda: drag(page, "#square", 40, 15))
+    pulled = answered(page, lambda: drag(page, '#square [data-corner="nw"]', 30, 30))
     assert "You moved the square" in page.inner_text("#square-note")
     back = answered(page, lambda: page.click("#centre"))
     squares = [tuple(found["square"]) for found in (smaller, moved, dragged, pulled, back)]
@@ -223,17 +165,6 @@ def test_the_square_is_moved_by_keyboard_and_by_pointer(page, runtime, picture):
         left, top, side = found["square"]
         expected = resize(np.ascontiguousarray(image[top : top + side, left : left + side]), PX)
         assert_answers_as_python(found, runtime, expected)
-
-
-def _drag(page, selector: str, right: int, down: int) -> None:
-    page.eval_on_selector(selector, "node => node.scrollIntoView({block: 'center'})")
-    box = page.locator(selector).bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + right / 2, y + down)
-    page.mouse.move(x + right, y + down)
-    page.mouse.up()
 
 
 def test_photos_are_dropped_and_pasted_too(page, runtime, picture):
@@ -285,34 +216,8 @@ def test_photo_measures_in_javascript_are_those_of_python(page, bundle):
         assert page.evaluate(measured, given) == measure(image, colours)
 
 
-HOSTILE = {
-    "empty.jpg": (b"", "The file is empty (0 bytes)."),
-    "words.png": (b"hello, I am a picture", "not a JPEG, PNG, BMP or WebP file, whatever its name says"),
-    "photo.heic": (b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(64), "HEIC or AVIF"),
-    "page.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "not a JPEG"),
-    "short.bmp": (b"BM" + bytes(20), "truncated"),
-    "magic.webp": (b"RIFF\xff\xff\0\0WEBPVP8 ", "truncated"),
-}
-
-
 def test_hostile_files_are_answered_with_a_sentence(page, picture, tmp_path):
-    image = cv2.imread(str(picture))
-    png, jpeg = (bytes(cv2.imencode(kind, image)[1]) for kind in (".png", ".jpg"))
-    huge = bytearray(png)
-    huge[16:24] = struct.pack(">II", 100_000, 100_000)
-    huge[29:33] = struct.pack(">I", zlib.crc32(bytes(huge[12:29])))
-    flipped = bytearray(png)
-    flipped[len(png) // 2] ^= 1
-    lying = bytearray(jpeg)
-    lying[lying.index(b"\xff\xc0") + 5 : lying.index(b"\xff\xc0") + 7] = b"\0\x09"
-    files = HOSTILE | {
-        "bomb.png": (bytes(huge), "100000 × 100000 pixels, the limit is 100,000,000 pixels"),
-        "flipped.png": (bytes(flipped), "damaged: the checksum of chunk 'IDAT' is wrong"),
-        "cut.png": (png[:-30], "truncated"),
-        "cut.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
-        "large.jpg": (jpeg + bytes(64 << 20), "larger than 64 MiB"),
-        "garbage.png": (png[:33] + _chunk(b"IDAT", b"x") + _chunk(b"IEND", b""), "damaged"),
-    }
+    files = web_files.hostile(cv2.imread(str(picture)))
     for name, (content, sentence) in files.items():
         path = tmp_path / name
         path.write_bytes(content)
@@ -321,10 +226,6 @@ def test_hostile_files_are_answered_with_a_sentence(page, picture, tmp_path):
             read_image(path)
     found = chosen(page, picture)  # and goes on
     assert found["call"] in ("malignant", "benign")
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def test_the_policy_forbids_every_other_address_and_inline_code(page, server):
@@ -409,20 +310,6 @@ def test_an_altered_model_is_refused(context, bundle, server):
         assert page.is_disabled(control)
 
 
-REFUSED_CARDS = [
-    ({"hair_removal": "oriented"}, "wants hairs removed from the picture first (“oriented”)"),
-    ({"patient": {"fields": ["age", "sex"]}}, "about the patient (age, sex)"),
-    ({"pixel_rule": "stretched to input_px"}, "does not know the pixel rule"),
-    ({"score_rule": "softmax"}, "does not know the score rule"),
-    ({"colour_rule": "grey world"}, "something this page does not know: colour_rule"),
-    ({"quality": {"rule": "edgekd.quality/2"}}, "how the model card wants photos to be looked at"),
-    ({"malignant": ["scc"]}, "contradicts itself"),
-    ({"temperature": 0}, "contradicts itself"),
-    ({"labels": []}, "contradicts itself"),
-    ({"operating_point": {"threshold": None}}, "contradicts itself"),
-]
-
-
 def test_a_card_that_it_cannot_serve_is_refused_in_words(page, bundle):
     checked = """async (card) => {
       const { checkCard } = await import("/card.js");
@@ -484,3 +371,10 @@ def test_the_card_is_shown(page, bundle):
     assert json.loads(page.inner_text("#card-json")) == json.loads((bundle / "card.json").read_text())
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert manifest["files"]["model.tflite"]["sha256"] in shown
+
+
+def test_all_of_this_asked_nobody_else(visit, server):
+    """Of all that the page above did, but for the address that its policy was to forbid."""
+    asked = visit[1]
+    assert len(asked) > 20
+    assert {url for url in asked if not url.startswith((server.url, "blob:"))} <= {"https://example.org/"}
