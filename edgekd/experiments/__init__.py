@@ -13,12 +13,14 @@ from edgekd.experiments import (
     isic2017,
     khan2022,
     quickstart,
+    record,
     zunair2020,
 )
 
 EXPERIMENTS: Mapping[str, Callable[[bool], Experiment]] = {
     "quickstart": quickstart.experiment,
     "isic2017": isic2017.experiment,
+    "record": record.experiment,
     "adepu2023": adepu2023.experiment,
     "khan2022": khan2022.experiment,
     "zunair2020": zunair2020.experiment,
