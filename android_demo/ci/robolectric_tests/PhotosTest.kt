@@ -49,11 +49,11 @@ class PhotosTest {
     /** Robolectric has no region decoder, so the strips are cut from a decoded picture. */
     @Test
     fun `strips give the bytes of the whole picture, whichever way they are read`() {
-        val whole = pattern(WIDE, SIDE)
+        val whole = pattern(2000, SIDE)
         val expected = pixels(encoded(whole, Bitmap.CompressFormat.PNG))
         for (orientation in 1..8) {
             val decoded = ArrayList<Rect>()
-            val strips = StripPicture(WIDE, SIDE, STRIP, {}) { area ->
+            val strips = StripPicture(2000, SIDE, STRIP, {}) { area ->
                 decoded += Rect(area)
                 Bitmap.createBitmap(whole, area.left, area.top, area.width(), area.height())
             }
@@ -118,8 +118,7 @@ class PhotosTest {
 
     private companion object {
         const val PX = 32
-        const val WIDE = 1200
-        const val SIDE = 900
+        const val SIDE = 1500
         const val STRIP = SIDE * 200
     }
 }
