@@ -6,6 +6,7 @@ a minute of one core.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -132,6 +133,21 @@ def test_real_inference(jars: dict[str, list[str]], bundles: list[Path]) -> None
     )
     for precision, _ in MODELS:
         assert re.search(rf"kotlin-{precision}: All \d+ golden pictures give the answer of Python", said)
+
+
+def test_the_pixel_paths_are_timed_against_each_other(
+    jars: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(CI)
+    bench = importlib.import_module("preprocess_bench")
+    monkeypatch.setattr(bench, "HEIGHT", 300)
+    monkeypatch.setattr(bench, "WIDTH", 400)
+    assert bench.main(["--px", "32", "--rounds", "2", "--runs", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "edgekd.throughput/1" and found["identical"] is True
+    assert found["python"]["n"] == found["kotlin"]["n"] == 6 and len(found["rounds"]) == 2
+    ratio = found["kotlin"]["p50_ms"] / found["python"]["p50_ms"]
+    assert found["kotlin_over_python"] == pytest.approx(ratio) and found["java"]
 
 
 @pytest.fixture(scope="module")
