@@ -19,6 +19,7 @@ import tarfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,7 @@ def test_a_space_says_what_it_is(bundle, tmp_path):
     front = (tmp_path / "README.md").read_text().split("---")[1]
     dockerfile = (tmp_path / "Dockerfile").read_text()
     assert "\nsdk: docker\napp_port: 7860\n" in front and "{{" not in dockerfile
+    assert f"'edgekd[serve]=={version('edgekd')}'" in dockerfile and "--find-links /tmp/wheels" in dockerfile
     assert '"serve", "/home/user/bundle", "--host", "0.0.0.0", "--port", "7860"' in dockerfile
 
 
