@@ -92,6 +92,7 @@ def _dex(app: apk_build.Built, work: Path) -> Path:
             apk_build.java(),
             "-Xmx1500m",
             "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
             "-cp",
             r8,
             "com.android.tools.r8.R8",
