@@ -18,7 +18,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import kotlin_side
@@ -97,10 +96,17 @@ def test_the_library_needs_no_invokedynamic_and_no_platform(jars: dict[str, list
     assert not any(b"LambdaMetafactory" in one or b"StringConcatFactory" in one for one in classes)
 
 
-def test_every_pixel_and_score(jars: dict[str, list[str]], tmp_path: Path) -> None:
-    written = kotlin_side.write_vectors(tmp_path)
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A folder of pictures, logits and what Python makes of them, and how many bytes there are to compare."""
+    folder = tmp_path_factory.mktemp("vectors")
+    return folder, kotlin_side.write_vectors(folder)
+
+
+def test_every_pixel_and_score(jars: dict[str, list[str]], vectors: tuple[Path, int]) -> None:
+    folder, written = vectors
     assert written >= 1_000_000
-    said = junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=tmp_path)
+    said = junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=folder)
     compared = re.search(r"compared (\d+) bytes, (\d+) shapes", said)
     assert compared and int(compared[1]) == written and int(compared[2]) >= 30, said
     assert re.search(r"compared \d{4,} scores", said) and re.search(r"compared \d{2,} photos", said)
@@ -115,15 +121,16 @@ def test_every_pixel_of_real_images(jars: dict[str, list[str]], shared: Path, tm
     assert f"compared {written} bytes" in said
 
 
-def test_a_byte_that_differs_is_noticed(jars: dict[str, list[str]], tmp_path: Path) -> None:
+def test_a_byte_that_differs_is_noticed(jars: dict[str, list[str]], vectors: tuple[Path, int]) -> None:
     """The comparison compares: one grey level in one byte of one picture fails it."""
-    kotlin_side.write_vectors(tmp_path)
-    one = tmp_path / "020.out"
-    pixels = np.frombuffer(one.read_bytes(), np.uint8).copy()
-    pixels[-1] ^= 1
-    one.write_bytes(pixels.tobytes())
-    with pytest.raises(AssertionError, match=r"prepare .* 020 expected:<0> but was:<1>"):
-        junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=tmp_path)
+    one = vectors[0] / "020.out"
+    right = one.read_bytes()
+    one.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    try:
+        with pytest.raises(AssertionError, match=r"prepare .* 020 expected:<0> but was:<1>"):
+            junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=vectors[0])
+    finally:
+        one.write_bytes(right)
 
 
 def test_real_inference(jars: dict[str, list[str]], bundles: list[Path]) -> None:
