@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekd.config import IMAGENET, NO_WEIGHTS, DistillMethod, Experiment, ModelConfig, Precision, Strategy
 from edgekd.config.later import as_before
@@ -14,6 +15,9 @@ from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageErr
 from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
 from edgekd.runs import Finding, Run, State, Step
 from edgekd.training.workers import place_among_workers
+
+if TYPE_CHECKING:
+    from edgekd.training.fit import Watch
 
 
 class Station(enum.StrEnum):
@@ -30,7 +34,7 @@ class Station(enum.StrEnum):
 
 
 # Raised by hand when the code of a station changes the bytes it makes.
-_CHANGED = {Station.DATA: 2, Station.DISTILL: 3, Station.EXPORT: 4, Station.VERIFY: 5}
+_CHANGED = {Station.DATA: 2, Station.DISTILL: 4, Station.EXPORT: 4, Station.VERIFY: 5}
 _VERSIONS: Mapping[Station, int] = {**dict.fromkeys(Station, 1), **_CHANGED}
 
 _NEEDS: Mapping[Station, tuple[Station, ...]] = {
@@ -263,9 +267,19 @@ def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, flo
     )
 
 
-def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
+def make_distill(
+    run: Run, experiment: Experiment, out: Path, *, watch: Watch | None = None
+) -> Mapping[str, float]:
+    """Train the student of `run` below `out`; `watch` is told of every epoch. Its metrics.
+
+    Raises:
+        ContractError: training diverged.
+        UsageError, ModelError: the student, its teacher or their weights cannot be had.
+    """
     from edgekd.data.dataset import open_dataset
     from edgekd.training.distill import distill
+    from edgekd_bench.device import usable_cores
+    from edgekd_converters.teacher import on_litert
 
     return distill(
         dataset=open_dataset(run.folder("data")),
@@ -275,6 +289,8 @@ def _make_distill(run: Run, experiment: Experiment, out: Path) -> Mapping[str, f
         seed=experiment.seed + experiment.distill.seed,
         out=out,
         strategy=experiment.strategy,
+        watch=watch,
+        converted=partial(on_litert, threads=usable_cores()),
     )
 
 
@@ -346,7 +362,7 @@ def _make_report(run: Run, experiment: Experiment, out: Path) -> Mapping[str, fl
 _MAKE: Mapping[Station, Callable[[Run, Experiment, Path], Mapping[str, float]]] = {
     Station.DATA: _make_data,
     Station.TEACH: _make_teach,
-    Station.DISTILL: _make_distill,
+    Station.DISTILL: make_distill,
     Station.QAT: _make_qat,
     Station.EXPORT: _make_export,
     Station.VERIFY: _make_verify,

@@ -6,9 +6,11 @@
 One process, two students of the same shape, the training loop's own compiled step; rounds of `--steps` steps
 alternate between labels alone and labels with the stored outputs (Hinton), each on augmented batches of its
 own. ratio = median(distill) / median(plain) of the seconds per step; reading the answers is part of a step
-and is shown alone beside it. Before that the store is filled: fill_ratio is its images per second over those
-of the teachers alone on one constant batch, measured before and after. bytes: what an image and variant takes
-on the disk, for all members.
+and is shown alone beside it. Before that a store is filled by each engine, TensorFlow's kernels and (as in
+long schedules) LiteRT's: its images per second over those of the teachers alone, on that engine and on
+TensorFlow's, on one constant batch, measured before and after. Filling includes making the views; the
+conversion for LiteRT does not depend on their number and is told apart. bytes: what an image and variant
+takes on the disk, for all members.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +32,21 @@ from edgekd.data.batches import Batch
 from edgekd.data.dataset import Dataset, open_dataset
 from edgekd.data.prepare import prepare
 from edgekd.models.catalogue import build
+from edgekd.runtimes.base import Runtime
 from edgekd.runtimes.keras import KerasRuntime
 from edgekd.training.distill import hinton_listening, mixed
 from edgekd.training.fit import epoch_batches
 from edgekd.training.learner import Learner, Objective
 from edgekd.training.teach import labels_loss, labels_only
 from edgekd.training.teacher_cache import TeacherCache, ask_teacher
+from edgekd_bench.device import usable_cores
+from edgekd_converters.teacher import on_litert
 
 _SEED, _WARM = 1, 3
+_ENGINES: Mapping[str, Callable[[Path], Runtime]] = {
+    "keras": KerasRuntime,
+    "litert": partial(on_litert, threads=usable_cores()),
+}
 
 
 def main() -> None:
@@ -45,8 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = _dataset(Path(folder), options.px, options.images)
         fit = FitConfig(batch_size=options.batch, epochs=options.variants)
-        cache, filling = _fill(dataset, fit, options, Path(folder) / "store")
-        stored = sum(path.stat().st_size for path in Path(folder, "store").rglob("*.logits"))
+        cache, filling = _fill(dataset, fit, options, Path(folder))
+        stored = sum(path.stat().st_size for path in Path(folder, "store", "litert").rglob("*.logits"))
         seconds = _steps(dataset, fit, cache, options)
     _report(options, seconds, filling, {"pairs": len(cache), "bytes_per_pair": stored / len(cache)})
 
@@ -79,30 +89,39 @@ def _network(width: float, dataset: Dataset, seed: int) -> Any:
 
 
 def _fill(
-    dataset: Dataset, fit: FitConfig, options: argparse.Namespace, store: Path
-) -> tuple[TeacherCache, dict[str, float]]:
-    """The filled store, and the images per second of filling it and of the teachers alone."""
-    teachers = [
-        KerasRuntime(_network(options.teacher_width, dataset, seed)) for seed in range(options.members)
-    ]
-    before = _bare(teachers, dataset)
-    began = time.perf_counter()
-    cache = ask_teacher(
-        teachers,
-        digests=[f"untrained {seed}" for seed in range(options.members)],
-        dataset=dataset,
-        config=fit,
-        seed=_SEED,
-        variants=options.variants,
-        out=store.parent,
-        store=store,
-    )
-    rate = len(cache) / (time.perf_counter() - began)
-    bare = statistics.mean((before, _bare(teachers, dataset)))
-    return cache, {"images_per_second": rate, "bare_images_per_second": bare, "fill_ratio": rate / bare}
+    dataset: Dataset, fit: FitConfig, options: argparse.Namespace, folder: Path
+) -> tuple[TeacherCache, dict[str, dict[str, float]]]:
+    """A filled store, and by engine the images per second of filling it and of the teachers alone."""
+    files = [folder / f"{seed}.keras" for seed in range(options.members)]
+    for seed, file in enumerate(files):
+        _network(options.teacher_width, dataset, seed).save(file)
+    found: dict[str, dict[str, float]] = {}
+    for engine, opened in _ENGINES.items():
+        began = time.perf_counter()
+        teachers = [opened(file) for file in files]
+        opening = time.perf_counter() - began
+        before = _bare(teachers, dataset)
+        began = time.perf_counter()
+        cache = ask_teacher(
+            teachers,
+            digests=[file.stem for file in files],
+            dataset=dataset,
+            config=fit,
+            seed=_SEED,
+            variants=options.variants,
+            out=folder,
+            store=folder / "store" / engine,
+        )
+        rate = len(cache) / (time.perf_counter() - began)
+        bare = statistics.mean((before, _bare(teachers, dataset)))
+        found[engine] = {"images_per_second": rate, "bare_images_per_second": bare, "opening_s": opening}
+    for told in found.values():
+        told["over_bare"] = told["images_per_second"] / told["bare_images_per_second"]
+        told["over_bare_keras"] = told["images_per_second"] / found["keras"]["bare_images_per_second"]
+    return cache, found
 
 
-def _bare(teachers: Sequence[KerasRuntime], dataset: Dataset, batches: int = 8) -> float:
+def _bare(teachers: Sequence[Runtime], dataset: Dataset, batches: int = 8) -> float:
     """The images per second of `teachers`, one after another on one batch of 32 that never changes."""
     images = np.zeros((32, dataset.input_px, dataset.input_px, 3), np.uint8)
     for teacher in teachers:
@@ -167,7 +186,7 @@ def _timed(task: Callable[[], object], times: int) -> float:
 def _report(
     options: argparse.Namespace,
     seconds: dict[str, list[float]],
-    filling: dict[str, float],
+    filling: dict[str, dict[str, float]],
     stored: dict[str, float],
 ) -> None:
     medians = {name: statistics.median(found) for name, found in seconds.items()}
@@ -175,8 +194,12 @@ def _report(
     result = record(
         f"MobileNetV2 {options.width:g} at {options.px} px, batch {options.batch}, "
         f"{options.members} teacher(s): distill / plain = {ratio:.3f}, "
-        f"filling / bare teacher = {filling['fill_ratio']:.2f}, "
-        f"{stored['bytes_per_pair']:.0f} bytes an image and variant",
+        + "".join(
+            f"filled by {engine} {told['images_per_second']:.0f} images/s, {told['over_bare']:.2f} of it "
+            f"alone, {told['over_bare_keras']:.2f} of keras alone; "
+            for engine, told in filling.items()
+        )
+        + f"{stored['bytes_per_pair']:.0f} bytes an image and variant",
         {
             "ratio": ratio,
             "seconds_per_step": seconds,

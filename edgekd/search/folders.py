@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekd import pipeline
-from edgekd.config import DistillMethod, Experiment
+from edgekd.config import Experiment
 from edgekd.console import log
-from edgekd.data.dataset import open_dataset
 from edgekd.data.withhold import withhold_test
 from edgekd.errors import ModelError, UsageError
 from edgekd.pipeline import Station
@@ -136,23 +135,8 @@ def train_trial(run: Run, experiment: Experiment, watch: Watch) -> Mapping[str, 
         ContractError: training diverged.
         UsageError, ModelError: the student or its weights cannot be had.
     """
-    from edgekd.training.distill import distill
-
-    taught = experiment.distill.method is not DistillMethod.NONE
     ordinary = pipeline.step(run, experiment, Station.DISTILL)
-    step = replace(
-        ordinary,
-        make=lambda out: distill(
-            dataset=open_dataset(run.folder(Station.DATA)),
-            teacher=run.folder(Station.TEACH) if taught else None,
-            config=experiment.distill,
-            verify=experiment.verify,
-            seed=experiment.seed + experiment.distill.seed,
-            out=out,
-            strategy=experiment.strategy,
-            watch=watch,
-        ),
-    )
+    step = replace(ordinary, make=lambda out: pipeline.make_distill(run, experiment, out, watch=watch))
     metrics: Mapping[str, float] = run.do(step)["metrics"]
     return metrics
 

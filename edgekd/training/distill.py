@@ -13,10 +13,12 @@ import numpy as np
 from edgekd import lazy
 from edgekd.config import Answers, DistillConfig, DistillMethod, Loss, Strategy, VerifyConfig
 from edgekd.config.later import as_before
+from edgekd.data.batches import epoch_size
 from edgekd.data.dataset import Dataset
 from edgekd.errors import UsageError
 from edgekd.models.catalogue import build
 from edgekd.plain import file_digest
+from edgekd.runtimes.base import Runtime
 from edgekd.runtimes.keras import KerasRuntime
 from edgekd.training import distillation
 from edgekd.training.determinism import begin
@@ -30,6 +32,12 @@ from edgekd.training.teacher_cache import TeacherCache, ask_teacher
 from edgekd.training.teachers import WHOLE_PICTURE, FixedTeacher, OnlineTeacher
 
 tf = lazy.tensorflow()
+
+OpenTeacher = Callable[[Path], Runtime]
+"""From a .keras file to the engine that answers for it."""
+
+LONG = 8192
+"""How many images a schedule draws before a conversion of its teacher pays."""
 
 Listening = Callable[[Any, Any, Any], Any]
 """From the student's logits, the teacher's logits and the labels to the distillation loss, [b] or scalar."""
@@ -45,6 +53,7 @@ def distill(
     out: Path,
     strategy: Strategy = Strategy.SINGLE,
     watch: Watch | None = None,
+    converted: OpenTeacher | None = None,
 ) -> dict[str, float]:
     """The figures of a student that listened to the teacher; the student itself is `out`/model.keras.
 
@@ -52,7 +61,9 @@ def distill(
     members, whose logits are averaged; of members trained on folds the one that did not see an image is
     heard. With method `none` it is not read, and the twin so trained starts from the same weights and sees
     the same pixels in the same order. Writes what `teach` writes, and teacher_cache/ unless `config.cache`
-    names another folder for it. `watch` is told of every epoch.
+    names another folder for it. `watch` is told of every epoch. `converted` opens a teacher on a faster
+    engine, at a price that only a long schedule earns back: it is asked for where `LONG` images and more
+    are drawn.
 
     Raises:
         UsageError: the method cannot work with this many classes, or contradicts `config.loss`.
@@ -65,7 +76,8 @@ def distill(
     begin(seed)
     answers = None
     if teacher is not None and config.method != DistillMethod.NONE:
-        answers = _ask(teacher, dataset, config, seed, out, spread=spread)
+        opened = engine_for(config.fit.epochs * epoch_size(dataset.train, config.fit), converted)
+        answers = _ask(teacher, dataset, config, seed, out, opened=opened, spread=spread)
         begin(seed)
     model = build(
         config.model,
@@ -91,6 +103,11 @@ def distill(
     return finish(model, kept, dataset=dataset, verify=verify, out=out, artefact="student")
 
 
+def engine_for(drawn: int, converted: OpenTeacher | None) -> OpenTeacher:
+    """Keras, or `converted` where a schedule draws so many images that a conversion pays."""
+    return converted if converted and drawn >= LONG else KerasRuntime
+
+
 def _check(config: DistillConfig, teacher: Path | None, classes: int) -> None:
     distillation.check_classes(config.method, classes)
     if config.method == DistillMethod.FOCAL_KL and config.loss != Loss.FOCAL:
@@ -110,10 +127,17 @@ def _variants(config: DistillConfig) -> int | None:
 
 
 def _ask(
-    folder: Path, dataset: Dataset, config: DistillConfig, seed: int, out: Path, *, spread: Spread
+    folder: Path,
+    dataset: Dataset,
+    config: DistillConfig,
+    seed: int,
+    out: Path,
+    *,
+    opened: OpenTeacher,
+    spread: Spread,
 ) -> Teacher:
     members, heard = members_of(folder), answering(folder, dataset.train)
-    teachers, digests = [KerasRuntime(path) for path in members], [file_digest(path) for path in members]
+    teachers, digests = [opened(path) for path in members], [file_digest(path) for path in members]
     if config.answers is Answers.ONLINE:
         return OnlineTeacher(teachers, digests, dataset.input_px, heard)
     fixed = config.answers is Answers.FIXED

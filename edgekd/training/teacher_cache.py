@@ -2,10 +2,10 @@
 
 The pixels are those of the student's own batches, byte for byte, so that teacher and student look at the same
 picture (Beyer et al. 2022; Faghri et al. 2023). Each member of an ensemble has a store of its own
-(`edgekd.training.logit_store`), keyed by its weights, the images, the augmentation, the seed, its input side
-and the versions of what computes; the mean is taken on reading. So another member, more variants or more
-epochs cost what is missing, and any number of students and runs may share a folder. A killed pass goes on
-behind the last whole shard.
+(`edgekd.training.logit_store`), keyed by its weights, its engine, the images, the augmentation, the seed, its
+input side and the versions of what computes; the mean is taken on reading. So another member, more variants
+or more epochs cost what is missing, and any number of students and runs may share a folder. A killed pass
+goes on behind the last whole shard.
 
 A member whose input is larger or smaller than the student's sees the same view at its own side: the same
 rectangle of the stored picture, the same turn, mirrors and colours, from the same draw of
@@ -191,9 +191,10 @@ def ask_teacher(
 
 
 def _store(root: Path, plan: dict[str, Any], told: str, teacher: Runtime, dataset: Dataset) -> LogitStore:
+    engine = teacher.engine
     return LogitStore(
         root,
-        {**plan, "teacher": told, "px": teacher.input_px},
+        {**plan, "teacher": told, "px": teacher.input_px, "engine": [engine.name, engine.version]},
         images=len(dataset.train),
         width=len(dataset.classes),
         block=SHARD_PAIRS,

@@ -31,7 +31,7 @@ class Means:
     Those that fill up a batch are the same ones again, and do not count.
     """
 
-    engine = SimpleNamespace()
+    engine = SimpleNamespace(name="means", version="1")
     n_logits = 3
 
     def __init__(self, offset=0.0, die_after=None, px=PX):
@@ -174,6 +174,17 @@ def test_one_more_member_costs_itself_alone(dataset, tmp_path):
     assert new.shown == len(cache)
     batch = next(schedule(dataset))
     np.testing.assert_allclose(cache.logits(batch), Means(2.5).logits(batch.images), rtol=1e-6)
+
+
+def test_another_engine_is_asked_anew(dataset, tmp_path):
+    ask(dataset, tmp_path, Means())
+    other = Means()
+    other.engine = SimpleNamespace(name="means", version="2")
+    cache = ask(dataset, tmp_path, other)
+    assert other.shown == len(cache) > 0
+    again = Means()
+    ask(dataset, tmp_path, again)
+    assert again.shown == 0
 
 
 def test_runs_share_a_folder_and_leave_nothing_in_their_own(dataset, tmp_path):
