@@ -153,6 +153,9 @@ def _launch(connection: socket.socket) -> BaseProcess:
 class Pool:
     """Uploads in a queue of `places`, answered by `workers` processes.
 
+    Requests at once are spread over the workers and not put together for the network: its files take one
+    picture (batch 1), so that a batch would be the same work in a row, and all answers as late as the last.
+
     Use it as an asynchronous context: inside, every worker has the model loaded.
     """
 
