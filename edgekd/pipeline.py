@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from edgekd import stations
 from edgekd.config import IMAGENET, NO_WEIGHTS, DistillMethod, Experiment, ModelConfig, Precision, Strategy
 from edgekd.config.later import as_before
 from edgekd.console import log
@@ -15,9 +15,6 @@ from edgekd.errors import ContractError, EdgekdError, UnknownNameError, UsageErr
 from edgekd.plain import file_digest, from_plain, read_json, to_plain, write_json
 from edgekd.runs import Finding, Run, State, Step
 from edgekd.training.workers import place_among_workers
-
-if TYPE_CHECKING:
-    from edgekd.training.fit import Watch
 
 
 class Station(enum.StrEnum):
@@ -246,126 +243,13 @@ def _weights_fact(model: ModelConfig) -> dict[str, str]:
     return {"weights": file_digest(Path(model.weights))}
 
 
-def _make_data(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.prepare import prepare
-
-    del run
-    return prepare(config=experiment.data, seed=experiment.seed, out=out)
-
-
-def _make_teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.dataset import open_dataset
-    from edgekd.training.teach import teach
-
-    return teach(
-        dataset=open_dataset(run.folder("data")),
-        config=experiment.teach,
-        verify=experiment.verify,
-        seed=experiment.seed,
-        out=out,
-        strategy=experiment.strategy,
-    )
-
-
-def make_distill(
-    run: Run, experiment: Experiment, out: Path, *, watch: Watch | None = None
-) -> Mapping[str, float]:
-    """Train the student of `run` below `out`; `watch` is told of every epoch. Its metrics.
-
-    Raises:
-        ContractError: training diverged.
-        UsageError, ModelError: the student, its teacher or their weights cannot be had.
-    """
-    from edgekd.data.dataset import open_dataset
-    from edgekd.training.distill import distill
-    from edgekd_bench.device import usable_cores
-    from edgekd_converters.teacher import on_litert
-
-    return distill(
-        dataset=open_dataset(run.folder("data")),
-        teacher=run.folder("teach") if experiment.distill.method is not DistillMethod.NONE else None,
-        config=experiment.distill,
-        verify=experiment.verify,
-        seed=experiment.seed + experiment.distill.seed,
-        out=out,
-        strategy=experiment.strategy,
-        watch=watch,
-        converted=partial(on_litert, threads=usable_cores()),
-    )
-
-
-def _make_qat(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.data.dataset import open_dataset
-    from edgekd.training.qat import qat
-
-    return qat(
-        dataset=open_dataset(run.folder("data")),
-        student=run.folder("distill"),
-        config=experiment.qat,
-        verify=experiment.verify,
-        seed=experiment.seed,
-        out=out,
-        strategy=experiment.strategy,
-    )
-
-
-def _quantized(run: Run, experiment: Experiment) -> Path | None:
-    return run.folder("qat") if Precision.INT8 in experiment.export.precisions else None
-
-
-def _make_export(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_converters.export import export
-
-    return export(
-        dataset_folder=run.folder("data"),
-        student=run.folder("distill"),
-        qat=_quantized(run, experiment),
-        config=experiment.export,
-        verify=experiment.verify,
-        seed=experiment.seed,
-        out=out,
-        name=experiment.name,
-    )
-
-
-def _make_verify(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_converters.verify import verify
-
-    return verify(
-        dataset_folder=run.folder("data"),
-        student=run.folder("distill"),
-        qat=_quantized(run, experiment),
-        exported=run.folder("export"),
-        config=experiment.verify,
-        out=out,
-    )
-
-
-def _make_bench(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd_bench.station import bench
-
-    return bench(
-        dataset_folder=run.folder("data"),
-        exported=run.folder("export"),
-        verified=run.folder("verify"),
-        config=experiment.bench,
-        out=out,
-    )
-
-
-def _make_report(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
-    from edgekd.report.station import report
-
-    return report(run=run.root, config=experiment.report, out=out)
-
-
 _MAKE: Mapping[Station, Callable[[Run, Experiment, Path], Mapping[str, float]]] = {
-    Station.DATA: _make_data,
-    Station.TEACH: _make_teach,
-    Station.DISTILL: make_distill,
-    Station.QAT: _make_qat,
-    Station.EXPORT: _make_export,
-    Station.VERIFY: _make_verify,
-    Station.BENCH: _make_bench,
-    Station.REPORT: _make_report,
+    Station.DATA: stations.data,
+    Station.TEACH: stations.teach,
+    Station.DISTILL: stations.distill,
+    Station.QAT: stations.qat,
+    Station.EXPORT: stations.export,
+    Station.VERIFY: stations.verify,
+    Station.BENCH: stations.bench,
+    Station.REPORT: stations.report,
 }

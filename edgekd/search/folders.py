@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekd import pipeline
+from edgekd import pipeline, stations
 from edgekd.config import Experiment
 from edgekd.console import log
 from edgekd.data.withhold import withhold_test
@@ -136,7 +136,7 @@ def train_trial(run: Run, experiment: Experiment, watch: Watch) -> Mapping[str, 
         UsageError, ModelError: the student or its weights cannot be had.
     """
     ordinary = pipeline.step(run, experiment, Station.DISTILL)
-    step = replace(ordinary, make=lambda out: pipeline.make_distill(run, experiment, out, watch=watch))
+    step = replace(ordinary, make=lambda out: stations.distill(run, experiment, out, watch=watch))
     metrics: Mapping[str, float] = run.do(step)["metrics"]
     return metrics
 
