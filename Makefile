@@ -8,6 +8,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Files in their order, so that the long lines do not come last.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+# Without kept bytecode every process that imports TensorFlow compiles it again: twice the processor time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: quickstart test test-all android-test arm-check check format env clean
 
