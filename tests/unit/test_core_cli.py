@@ -21,11 +21,18 @@ def edgekd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
 
 
-def one_line(answer: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in answer.stderr.splitlines() if line.startswith("edgekd: ")]
-    assert len(lines) == 1, answer.stderr
-    assert "Traceback" not in answer.stderr
+def one_line(errors: str) -> str:
+    lines = [line for line in errors.splitlines() if line.startswith("edgekd: ")]
+    assert len(lines) == 1, errors
+    assert "Traceback" not in errors
     return lines[0]
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """The exit code and the one line of a command run in this process, which says nothing on stdout."""
+    done = CliRunner().invoke(app, arguments)
+    assert done.stdout == ""
+    return done.exit_code, one_line(done.stderr)
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -101,12 +108,27 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
         (["bench", "nowhere.tflite"], 4, "nowhere.tflite"),
     ],
 )
-def test_bad_input_is_one_line(arguments: Sequence[str], code: int, message: str, tmp_path: Path) -> None:
-    done = edgekd(*arguments, cwd=tmp_path)
-    assert message in one_line(done)
-    assert done.returncode == code
-    assert done.stdout == ""
+def test_bad_input_is_one_line(
+    arguments: Sequence[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, line = refused(*arguments)
+    assert message in line
+    assert status == code
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "quickstrt"], 2, "did you mean quickstart"),
+        (["predict", "nowhere.tflite", "x.jpg"], 4, "nowhere.tflite"),
+    ],
+)
+def test_a_shell_sees_the_same(arguments: Sequence[str], code: int, message: str, tmp_path: Path) -> None:
+    done = edgekd(*arguments, cwd=tmp_path)
+    assert message in one_line(done.stderr)
+    assert (done.returncode, done.stdout) == (code, "")
 
 
 @pytest.mark.parametrize(
@@ -118,27 +140,33 @@ def test_bad_input_is_one_line(arguments: Sequence[str], code: int, message: str
         (["--fp16", "--out", "nowhere"], 4, "nowhere: no such folder to write to"),
     ],
 )
-def test_a_strangers_model_without_what_it_takes(options, code, message, tmp_path: Path) -> None:
+def test_a_strangers_model_without_what_it_takes(
+    options: Sequence[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "theirs.keras").write_bytes(b"")
-    done = edgekd("export", "theirs.keras", *options, cwd=tmp_path)
-    assert message in one_line(done)
-    assert done.returncode == code
+    monkeypatch.chdir(tmp_path)
+    status, line = refused("export", "theirs.keras", *options)
+    assert message in line
+    assert status == code
     assert [path.name for path in tmp_path.iterdir()] == ["theirs.keras"]
 
 
-def test_an_unknown_option_or_verb_is_a_usage_error(tmp_path: Path) -> None:
+def test_an_unknown_option_or_verb_is_a_usage_error() -> None:
     for arguments in (["run", "quickstart", "--fast"], ["runn"]):
-        done = edgekd(*arguments, cwd=tmp_path)
-        assert done.returncode == 2
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2
         assert "Traceback" not in done.stderr
 
 
-def test_a_run_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+def test_a_run_folder_of_another_experiment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "quickstart"
     folder.mkdir(parents=True)
     (folder / "experiment.json").write_text("{}")
-    assert "experiment.json" in one_line(edgekd("run", "quickstart", cwd=tmp_path))
-    assert "experiment.json" in one_line(edgekd("show", str(folder), cwd=tmp_path))
+    for arguments in (["run", "quickstart"], ["show", str(folder)]):
+        assert "experiment.json" in refused(*arguments)[1]
 
 
 def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
