@@ -98,6 +98,13 @@ class StudentContract:
 
 
 class TestMobileNetV2(StudentContract):
+    """Its first four blocks: with and without widening, halving and adding, every kind of layer it has."""
+
+    config = ModelConfig(name="mobilenet_v2", width=0.1, weights="none", blocks=4)
+
+
+@pytest.mark.slow
+class TestWholeMobileNetV2(StudentContract):
     config = ModelConfig(name="mobilenet_v2", width=0.1, weights="none")
 
 

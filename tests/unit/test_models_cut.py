@@ -49,8 +49,8 @@ def whole() -> Any:
     ("blocks", "features", "parameters", "macs"),
     [
         (8, 384, 165_703, 136e6),
-        (11, 576, 378_759, 175e6),
-        (13, 576, 620_295, 221e6),
+        pytest.param(11, 576, 378_759, 175e6, marks=pytest.mark.slow),
+        pytest.param(13, 576, 620_295, 221e6, marks=pytest.mark.slow),
         (14, 960, 880_711, 233e6),
     ],
 )
@@ -70,7 +70,9 @@ def test_seventeen_blocks_are_all(whole: Any) -> None:
 
 @pytest.mark.tf
 @pytest.mark.filterwarnings("ignore:.*HDF5 file")
-@pytest.mark.parametrize("file", ["w.weights.h5", "w.h5", "whole.keras"])
+@pytest.mark.parametrize(
+    "file", ["w.weights.h5", pytest.param("w.h5", marks=pytest.mark.slow), "whole.keras"]
+)
 def test_the_weights_of_the_whole_network_fill_its_beginning(file: str, whole: Any, tmp_path: Path) -> None:
     (whole.save if file.startswith("whole") else whole.save_weights)(tmp_path / file)
     middle = lazy.keras().Model(whole.input, whole.get_layer("block_6_expand_relu").output)
@@ -79,19 +81,23 @@ def test_the_weights_of_the_whole_network_fill_its_beginning(file: str, whole: A
     assert found.std() > 0
 
 
+@pytest.fixture(scope="module")
+def shorter() -> Any:
+    return catalogue.core(_build("none", blocks=5))
+
+
 @pytest.mark.tf
-def test_a_cut_network_starts_from_one_of_its_own_kind(tmp_path: Path) -> None:
-    donor = catalogue.core(_build("none"))
+def test_a_cut_network_starts_from_one_of_its_own_kind(shorter: Any, tmp_path: Path) -> None:
+    donor = lazy.keras().models.clone_model(shorter)
     kernel, bias = donor.get_layer("logits").get_weights()
     donor.get_layer("logits").set_weights([kernel + 1, bias])
     donor.save_weights(tmp_path / "w.weights.h5")
-    assert np.array_equal(_maps(catalogue.core(_build(tmp_path / "w.weights.h5"))), _maps(donor))
+    assert np.array_equal(_maps(catalogue.core(_build(tmp_path / "w.weights.h5", blocks=5))), _maps(donor))
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("file", ["w.weights.h5", "model.keras"])
-def test_a_shorter_network_does_not_fill_a_longer(file: str, tmp_path: Path) -> None:
-    shorter = catalogue.core(_build("none", blocks=5))
+def test_a_shorter_network_does_not_fill_a_longer(file: str, shorter: Any, tmp_path: Path) -> None:
     (shorter.save if file == "model.keras" else shorter.save_weights)(tmp_path / file)
     with pytest.raises(
         ModelError, match="does not fit mobilenet_v2 width 0.35 ending after block 6 at 32 px"
