@@ -148,12 +148,12 @@ def test_predict_gives_the_stored_logits_to_the_bit(line: Path, tmp_path: Path) 
     samples = open_dataset(line / "data").test
     with (line / "verify" / "int8" / "predictions.csv").open() as file:
         rows = {row["image_id"]: row for row in csv.DictReader(file)}
-    for number in range(3):
-        path = tmp_path / f"{samples.rows[number].image_id}.png"
+    paths = [tmp_path / f"{row.image_id}.png" for row in samples.rows[:3]]
+    for number, path in enumerate(paths):
         cv2.imwrite(str(path), samples.images.image(number)[..., ::-1])
-        model = line / "export" / "int8" / "model.tflite"
-        done = edgekd("predict", model, path, "--judge-anyway", "--json")
-        answer = json.loads(done.stdout)["answers"][0]
+    model = line / "export" / "int8" / "model.tflite"
+    done = edgekd("predict", model, *paths, "--judge-anyway", "--json")
+    for path, answer in zip(paths, json.loads(done.stdout)["answers"], strict=True):
         row = rows[path.stem]
         assert {f"logit_{k}": np.float32(v) for k, v in answer["logits"].items()} == {
             name: np.float32(value) for name, value in row.items() if name.startswith("logit_")
