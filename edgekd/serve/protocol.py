@@ -22,6 +22,7 @@ from edgekd.serve.refusal import STATUS, Reason
 
 _LINGER_S = 2.0
 _MAX_HEAD_BYTES = 16 * 1024
+_VERSIONS = ("1.0", "1.1")  # llhttp also reads 0.9, a path alone, and 2.0
 _PHRASE = {400: "Bad Request", 408: "Request Timeout", 429: "Too Many Requests"}
 
 
@@ -114,10 +115,11 @@ class _Protocol(HttpToolsProtocol):
         """The head is there.
 
         Raises:
-            ValueError: it names no host, or two (RFC 9112, 3.2).
+            ValueError: it is of another version, or names no host, or two (RFC 9112, 3.2).
         """
-        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
-            raise ValueError("expected one Host")
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS or self._hosts > 1 or (version == "1.1" and not self._hosts):
+            raise ValueError(f"HTTP {version} with {self._hosts} Host")
         self._part = _Part.BODY
         super().on_headers_complete()
 

@@ -193,7 +193,13 @@ def test_what_could_be_read_in_two_ways_is_refused(service: Service, lines) -> N
 def test_a_head_that_trickles_or_names_no_host_is_refused(service: Service) -> None:
     head = service.head("GET", "/healthz", X_Long="y" * 20_000)
     assert statuses(service.raw(*(head[at : at + 1500] for at in range(0, len(head), 1500)))) == [400]
-    assert statuses(service.raw(b"GET /healthz HTTP/1.1\r\n\r\n")) == [400]
+    for line in (
+        b"GET /healthz HTTP/1.1",
+        b"GET /healthz",
+        b"GET /healthz HTTP/2.0",
+        b"GET /healthz FTP/1.1",
+    ):
+        assert statuses(service.raw(line + b"\r\n\r\n")) == [400]
     assert statuses(service.raw(b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
 
 
