@@ -26,9 +26,6 @@ from edgekd.data.batches import Draws
 from edgekd.errors import DeviceError, UsageError
 from edgekd.training.workers import read_place
 
-tf = lazy.tensorflow()
-keras = lazy.keras()
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spread:
@@ -81,7 +78,7 @@ class Spread:
         if self.strategy is None:
             return model
         with self.scope():
-            copied = keras.models.clone_model(model)
+            copied = lazy.keras().models.clone_model(model)
         for target, source in zip(copied.weights, model.weights, strict=True):
             target.assign(source.numpy())
         return copied
@@ -128,13 +125,14 @@ class Spread:
     @contextmanager
     def reachable(self) -> Iterator[None]:
         """Within it, losing another worker is a `DeviceError` of one line."""
-        errors = tf.errors
+        if self.workers == 1:
+            yield
+            return
+        errors = lazy.tensorflow().errors
         lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.InternalError)
         try:
             yield
         except lost as error:
-            if self.workers == 1:
-                raise
             raise DeviceError(
                 f"worker {self.worker} of {self.workers} lost another one ({_first(error)}): start all of "
                 "them again, training goes on after its last whole epoch"
@@ -142,8 +140,9 @@ class Spread:
 
     def _placed(self, value: Callable[[int], NDArray[Any]]) -> Any:
         """`value(replica)` on each replica of this worker; replicas are numbered over all workers."""
+        constant = lazy.tensorflow().constant
         return self.strategy.experimental_distribute_values_from_function(
-            lambda place: tf.constant(value(place.replica_id_in_sync_group))
+            lambda place: constant(value(place.replica_id_in_sync_group))
         )
 
 
@@ -178,6 +177,7 @@ def announce(spread: Spread, batch_size: int) -> None:
 
 @functools.cache  # a second strategy would number its exchanges like the first
 def _mirrored() -> Spread:
+    tf = lazy.tensorflow()
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     if not devices:
         devices = [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -189,6 +189,7 @@ def _mirrored() -> Spread:
 def _multiworker() -> Spread:
     worker, workers = read_place()
     log.info("worker %d of %d: waiting for the others", worker, workers)
+    tf = lazy.tensorflow()
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
@@ -198,6 +199,7 @@ def _multiworker() -> Spread:
 
 @functools.cache  # a TPU is initialized once
 def _tpu() -> Spread:
+    tf = lazy.tensorflow()
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
