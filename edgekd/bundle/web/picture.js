@@ -8,6 +8,7 @@ export { PictureError };
 // The bytes as they are in the file: no colour management, no colours multiplied by transparency.
 const AS_STORED = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
 const BAND_PIXELS = 1 << 20; // rows are read in bands of this size: a phone has little memory for a canvas
+const WORK_MS = 50; // how long the page may be deaf; to draw it anew between all bands takes longer than the bands
 
 /** {bitmap, width, height, alpha} of an image file (a Blob), turned upright as its Exif data say. */
 export async function openPicture(file) {
@@ -44,11 +45,14 @@ export async function networkInput(picture, square, px) {
   const { side } = square, table = coefficients(side, px);
   const rows = new Uint8Array(side * px * 3), band = Math.min(side, Math.max(1, Math.floor(BAND_PIXELS / side)));
   const reader = picture.alpha ? transparentReader(side, band) : opaqueReader(side, band);
-  for (let top = 0; top < side; top += band) {
+  for (let top = 0, rested = performance.now(); top < side; top += band) {
+    if (performance.now() - rested > WORK_MS) {
+      await breath();
+      rested = performance.now();
+    }
     const count = Math.min(band, side - top);
     const pixels = await reader(picture.bitmap, square.left, square.top + top, count);
     resizeRows(pixels, count, side, table, rows, top);
-    if (top + count < side) await breath();
   }
   return resizeColumns(rows, px, table);
 }
