@@ -9,11 +9,11 @@ from pathlib import Path
 from edgekd.bundle.check_golden import GoldenCheck, check_golden
 from edgekd.bundle.manifest import MANIFEST, SIGNATURE, UNLISTED, Manifest, read_manifest
 from edgekd.bundle.signature import check_signature
+from edgekd.bundle.source import embedded_card
 from edgekd.bundle.strict import digest_of, list_files, parse_json, read_plain, shown
 from edgekd.card import ModelCard
-from edgekd.errors import ContractError, EdgekdError, MissingError, ModelError
+from edgekd.errors import ContractError, EdgekdError, MissingError
 from edgekd.plain import from_plain
-from edgekd_converters.metadata import read_card as read_embedded
 
 SCHEMA = "edgekd.bundle_check/1"
 _MOST_TOLD = 50
@@ -186,22 +186,10 @@ def _contradictions(folder: Path, manifest: Manifest, card: ModelCard) -> list[s
     ]
     if card.operating_point is None:
         wrong.append(f"{manifest.card}: no operating point, nothing can be called")
-    inside = _embedded(folder / manifest.model)
+    inside = embedded_card(folder / manifest.model)
     if inside is not None and inside != card:
         wrong.append(f"{manifest.model}: the card inside is not {manifest.card}")
     return wrong
-
-
-def _embedded(model: Path) -> ModelCard | None:
-    """The card inside the model; None where there is none, as in somebody else's."""
-    try:
-        if model.is_dir():
-            from edgekd_converters.coreml_card import read_card_coreml
-
-            return read_card_coreml(model)
-        return read_embedded(model)
-    except ModelError:
-        return None
 
 
 def _result(

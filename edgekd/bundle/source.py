@@ -34,7 +34,7 @@ class Contents:
     """What a bundle is made of.
 
     `card` is complete, with its operating point. `embed` says that it replaces the card inside the model;
-    somebody else's file is passed on as it is. `sources` are the data sets the model was trained on.
+    a file that holds none is passed on as it is. `sources` are the data sets the model was trained on.
     """
 
     model: Path
@@ -103,6 +103,9 @@ def contents_of_model(
 ) -> Contents:
     """Somebody's model file with its card: `card`, else the one beside it or inside.
 
+    Of a file that holds a card the one inside gives way to the one found, which verification may have
+    completed.
+
     Raises:
         ContractError: `unverified` does not say that it may be passed on without a verdict.
         ModelError: there is no model or no card.
@@ -111,13 +114,26 @@ def contents_of_model(
         raise ModelError(f"{model}: no such model file")
     if not unverified:
         raise ContractError(f"{model}: it belongs to no run, so nothing here verified it{_ANYWAY}")
+    found, inside = _find_card(model, card), embedded_card(model)
     return Contents(
         model=model,
-        card=_find_card(model, card),
-        embed=False,
+        card=found,
+        embed=inside is not None and inside != found,
         verdict=Verdict.NONE,
         pictures=of_folder(data) if data else [*drawn(LESIONS), *odd_shapes()],
     )
+
+
+def embedded_card(model: Path) -> ModelCard | None:
+    """The card inside the model; None where there is none, as in somebody else's."""
+    try:
+        if model.is_dir():
+            from edgekd_converters.coreml_card import read_card_coreml
+
+            return read_card_coreml(model)
+        return read_embedded(model)
+    except ModelError:
+        return None
 
 
 def _find_card(model: Path, card: Path | None) -> ModelCard:

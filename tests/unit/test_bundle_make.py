@@ -179,6 +179,16 @@ def test_files_added_to_a_bundle_are_not_lost_silently(tmp_path: Path) -> None:
     assert not (folder / "notes.txt").exists()
 
 
+def test_the_card_named_takes_the_place_of_the_one_inside(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", dataclasses.replace(CARD, operating_point=None))
+    (tmp_path / "whole.json").write_text(CARD.to_json())
+    found = contents_of_model(model, tmp_path / "whole.json", unverified=True)
+    write_bundle(tmp_path / "b", Platform.ANDROID, found, Wishes())
+    result = check(tmp_path / "b")
+    assert result.passed, result.problems
+    assert read_embedded(tmp_path / "b" / "model.tflite") == read_card(tmp_path / "b" / "card.json")
+
+
 def test_a_card_without_an_operating_point_is_refused(tmp_path: Path) -> None:
     card = dataclasses.replace(CARD, operating_point=None)
     found = contents_of_model(write_model(tmp_path / "m", card), None, unverified=True)
