@@ -149,7 +149,8 @@ def test_two_workers_teach_what_one_process_does(tmp_path):
     assert sorted(path.name for path in run.iterdir()) == [".lock", "data", "experiment.json", "teach"]
     assert read_json(run / "teach" / "step.json")["config"]["strategy"] == "multiworker"
     assert "worker 1 of 2: the chief writes the records" in log
-    assert list(temporary.iterdir()) == []
+    # TensorFlow compiles what it generates, there.
+    assert {path.name for path in temporary.iterdir()} <= {"__pycache__"}
 
 
 @pytest.mark.slow
