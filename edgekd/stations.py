@@ -31,7 +31,7 @@ def teach(run: Run, experiment: Experiment, out: Path) -> Mapping[str, float]:
     from edgekd.training import teach as station
 
     return station.teach(
-        dataset=open_dataset(run.folder("data")),
+        dataset=open_dataset(run.folder("data")).seen_by_teacher(),
         config=experiment.teach,
         verify=experiment.verify,
         seed=experiment.seed,
@@ -50,8 +50,8 @@ def distill(
         UsageError, ModelError: the student, its teacher or their weights cannot be had.
     """
     from edgekd.data.dataset import open_dataset
+    from edgekd.data.parallel import available_cores
     from edgekd.training import distill as station
-    from edgekd_bench.device import usable_cores
     from edgekd_converters.teacher import on_litert
 
     return station.distill(
@@ -63,7 +63,7 @@ def distill(
         out=out,
         strategy=experiment.strategy,
         watch=watch,
-        converted=partial(on_litert, threads=usable_cores()),
+        converted=partial(on_litert, threads=available_cores()),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 
+from edgekd.data.parallel import available_cores
 from edgekd.runtimes.base import isa
 from edgekd_bench.round import Device
 
@@ -22,20 +22,13 @@ def describe_device() -> Device:
     return Device(
         cpu=_cpu_name(),
         isa=isa(),
-        cores=usable_cores(),
+        cores=available_cores(),
         os=_system(),
         governor=_read(_FREQUENCY / "scaling_governor"),
         frequency_mhz=frequency_mhz(),
         load_average_1min=_number(_read(_LOAD)),
         temperature_c=temperature_c(),
     )
-
-
-def usable_cores() -> int:
-    """How many processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_waiting_us() -> int | None:

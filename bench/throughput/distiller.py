@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,19 +31,16 @@ from typing import Any
 
 import numpy as np
 from circumstances import record, show
+from trainings import asked, drawn_dataset, training_options
 
 from edgekd.config import (
     NO_WEIGHTS,
-    DataConfig,
     DistillConfig,
     FitConfig,
     ModelConfig,
-    SourceConfig,
-    SourceKind,
     VerifyConfig,
 )
 from edgekd.data.dataset import Dataset, open_dataset
-from edgekd.data.prepare import prepare
 
 _SEED, _TEMPERATURE, _WEIGHT = 1, 3.0, 0.7
 _ARMS = ("edgekd", "distiller", "distiller_auto")
@@ -58,31 +54,18 @@ def main() -> None:
         sys.stdout.write(json.dumps(_arm(options)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        source = SourceConfig(
-            name="drawn",
-            kind=SourceKind.SYNTHETIC,
-            count=int(options.images * _WHOLE),
-            image_px=options.px + 32,
-        )
-        config = DataConfig(
-            sources=(source,), input_px=options.px, train_px=options.px + 32, drop_leaks=False
-        )
-        prepare(config=config, seed=_SEED, out=Path(folder))
+        drawn_dataset(Path(folder), px=options.px, images=int(options.images * _WHOLE))
         told = [{arm: _asked(options, arm, Path(folder)) for arm in _ARMS} for _ in range(options.rounds)]
     _report(options, told)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--width", type=float, default=0.35)
+    parser = training_options(__doc__)
     parser.add_argument("--teacher-width", type=float, default=1.0)
-    parser.add_argument("--px", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--images", type=int, default=512, help="of an epoch")
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--variants", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--arm", default="", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -90,13 +73,8 @@ def _options() -> argparse.Namespace:
 
 def _asked(options: argparse.Namespace, arm: str, data: Path) -> dict[str, float]:
     """What a process of its own measured of `arm`."""
-    names = ("width", "teacher_width", "px", "batch", "images", "epochs", "variants")
-    command = [sys.executable, __file__, "--arm", arm, "--data", str(data)]
-    for name in names:
-        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    names = ("width", "teacher_width", "px", "batch", "images", "epochs", "variants", "data")
+    return dict(asked(__file__, arm, {**vars(options), "data": data}, names, {}))
 
 
 def _arm(options: argparse.Namespace) -> dict[str, float]:
@@ -118,9 +96,9 @@ def _fit(options: argparse.Namespace) -> FitConfig:
 def _edgekd(options: argparse.Namespace, dataset: Dataset) -> dict[str, float]:
     from functools import partial
 
+    from edgekd.data.parallel import available_cores
     from edgekd.models.catalogue import build
     from edgekd.training.distill import distill
-    from edgekd_bench.device import usable_cores
     from edgekd_converters.teacher import on_litert
 
     student = ModelConfig(width=options.width, weights=NO_WEIGHTS)
@@ -146,7 +124,7 @@ def _edgekd(options: argparse.Namespace, dataset: Dataset) -> dict[str, float]:
             verify=VerifyConfig(),
             seed=_SEED,
             out=root / "distill",
-            converted=partial(on_litert, threads=usable_cores()),
+            converted=partial(on_litert, threads=available_cores()),
         )
         return _told(time.perf_counter() - began, options.epochs, options)
 
@@ -189,18 +167,10 @@ def _network(keras: Any, width: float, px: int, logits: int) -> Any:
 
 
 def _batches(dataset: Dataset, fit: FitConfig, epochs: int) -> Iterator[tuple[Any, Any]]:
-    from edgekd.data.batches import Batches, draws
+    from edgekd.training.fit import epoch_batches
 
     for epoch in range(epochs):
-        shown = draws(dataset.train, fit=fit, shares=dataset.shares, seed=_SEED, epoch=epoch, variants=None)
-        for batch in Batches(
-            dataset.train,
-            shown,
-            px=dataset.input_px,
-            batch_size=fit.batch_size,
-            config=fit.augment,
-            seed=_SEED,
-        ):
+        for batch in epoch_batches(dataset, fit, seed=_SEED, epoch=epoch):
             yield batch.images.astype(np.float32), batch.labels
 
 

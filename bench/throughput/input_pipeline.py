@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 from circumstances import record, show
+from trainings import drawn_dataset, training_options
 
 from edgekd import lazy
-from edgekd.config import NO_WEIGHTS, DataConfig, FitConfig, ModelConfig, SourceConfig, SourceKind
+from edgekd.config import NO_WEIGHTS, FitConfig, ModelConfig
 from edgekd.data.batches import Batch, Batches, draws
-from edgekd.data.dataset import Dataset, open_dataset
-from edgekd.data.prepare import prepare
+from edgekd.data.dataset import Dataset
 from edgekd.models.catalogue import build
 
 _IMAGES = 600
@@ -32,17 +32,13 @@ _IMAGES = 600
 
 def main() -> None:
     """Measure and show."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = training_options(__doc__)
     parser.add_argument("--model", default="mobilenet_v2")
-    parser.add_argument("--width", type=float, default=0.35)
-    parser.add_argument("--px", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _dataset(Path(folder), options.px)
+        dataset = drawn_dataset(Path(folder), px=options.px, images=_IMAGES)
         fit = FitConfig(batch_size=options.batch)
         real = endless(dataset, fit, options.px)
         constant = next(real)
@@ -56,13 +52,6 @@ def main() -> None:
         seconds = _measure(step, real, constant, options.steps, options.rounds)
         real.close()
     _report(options, seconds)
-
-
-def _dataset(folder: Path, px: int) -> Dataset:
-    source = SourceConfig(name="drawn", kind=SourceKind.SYNTHETIC, count=_IMAGES, image_px=px + 32)
-    config = DataConfig(sources=(source,), input_px=px, train_px=px + 32, drop_leaks=False)
-    prepare(config=config, seed=1, out=folder)
-    return open_dataset(folder)
 
 
 def endless(dataset: Dataset, fit: FitConfig, px: int) -> Generator[Batch, None, None]:

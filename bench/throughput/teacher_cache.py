@@ -26,11 +26,12 @@ from typing import Any
 
 import numpy as np
 from circumstances import peak_rss_bytes, record, show
+from trainings import drawn_dataset, training_options
 
-from edgekd.config import NO_WEIGHTS, DataConfig, FitConfig, Loss, ModelConfig, SourceConfig, SourceKind
+from edgekd.config import NO_WEIGHTS, FitConfig, Loss, ModelConfig
 from edgekd.data.batches import Batch
-from edgekd.data.dataset import Dataset, open_dataset
-from edgekd.data.prepare import prepare
+from edgekd.data.dataset import Dataset
+from edgekd.data.parallel import available_cores
 from edgekd.models.catalogue import build
 from edgekd.runtimes.base import Runtime
 from edgekd.runtimes.keras import KerasRuntime
@@ -39,13 +40,12 @@ from edgekd.training.fit import epoch_batches
 from edgekd.training.learner import Learner, Objective
 from edgekd.training.teach import labels_loss, labels_only
 from edgekd.training.teacher_cache import TeacherCache, ask_teacher
-from edgekd_bench.device import usable_cores
 from edgekd_converters.teacher import on_litert
 
 _SEED, _WARM = 1, 3
 _ENGINES: Mapping[str, Callable[[Path], Runtime]] = {
     "keras": KerasRuntime,
-    "litert": partial(on_litert, threads=usable_cores()),
+    "litert": partial(on_litert, threads=available_cores()),
 }
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     """Measure and show."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _dataset(Path(folder), options.px, options.images)
+        dataset = drawn_dataset(Path(folder), px=options.px, images=options.images)
         fit = FitConfig(batch_size=options.batch, epochs=options.variants)
         cache, filling = _fill(dataset, fit, options, Path(folder))
         stored = sum(path.stat().st_size for path in Path(folder, "store", "litert").rglob("*.logits"))
@@ -62,25 +62,14 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--width", type=float, default=0.35)
+    parser = training_options(__doc__)
     parser.add_argument("--teacher-width", type=float, default=1.0)
-    parser.add_argument("--px", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--variants", type=int, default=2)
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--json", action="store_true")
     return parser.parse_args()
-
-
-def _dataset(folder: Path, px: int, images: int) -> Dataset:
-    source = SourceConfig(name="drawn", kind=SourceKind.SYNTHETIC, count=images, image_px=px + 32)
-    config = DataConfig(sources=(source,), input_px=px, train_px=px + 32, drop_leaks=False)
-    prepare(config=config, seed=_SEED, out=folder)
-    return open_dataset(folder)
 
 
 def _network(width: float, dataset: Dataset, seed: int) -> Any:

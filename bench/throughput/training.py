@@ -23,9 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +35,7 @@ from typing import Any
 import numpy as np
 from circumstances import record, show
 from input_pipeline import training_step
+from trainings import asked, training_options
 
 from edgekd import lazy
 from edgekd.config import NO_WEIGHTS, ModelConfig
@@ -63,27 +62,18 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = training_options(__doc__, width=1.0)
     parser.add_argument("--model", default="mobilenet_v2")
-    parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--px", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--arm", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _asked(options: argparse.Namespace, arm: str) -> Any:
     """What a process of its own says of `arm`."""
-    given = {name: getattr(options, name) for name in ("model", "width", "px", "batch", "steps")}
-    command = [sys.executable, __file__, "--arm", arm]
-    command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
     tunables = {"GLIBC_TUNABLES": HUGE_PAGES} if arm == "huge_pages" else {}
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **tunables}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    return asked(__file__, arm, vars(options), ("model", "width", "px", "batch", "steps"), tunables)
 
 
 def _arm(options: argparse.Namespace) -> Any:

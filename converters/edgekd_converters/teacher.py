@@ -13,8 +13,8 @@ from edgekd_converters.worker import run_worker
 def on_litert(model: Path, *, threads: int) -> LitertRuntime:
     """The network in the .keras file `model` on LiteRT's float32 kernels; its logits are Keras', to rounding.
 
-    The conversion takes a quarter of a minute; a picture then costs about a third of what TensorFlow's CPU
-    kernels take (`bench/throughput/teacher_cache.py`).
+    The conversion takes a while, a picture then less than on TensorFlow's CPU kernels: how much of either,
+    `bench/throughput/teacher_cache.py` measures.
 
     Raises:
         ModelError: the file cannot be read or converted.

@@ -6,10 +6,10 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.bundle.card_inside import embedded_card
 from edgekd.bundle.check_golden import GoldenCheck, check_golden
 from edgekd.bundle.manifest import MANIFEST, SIGNATURE, UNLISTED, Manifest, read_manifest
 from edgekd.bundle.signature import check_signature
-from edgekd.bundle.source import embedded_card
 from edgekd.bundle.strict import digest_of, list_files, parse_json, read_plain, shown
 from edgekd.card import ModelCard
 from edgekd.errors import ContractError, EdgekdError, MissingError

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.bundle.card_inside import embedded_card
 from edgekd.bundle.manifest import Platform, Verdict
 from edgekd.bundle.pictures import LESIONS, Picture, drawn, odd_shapes, of_folder, of_run
 from edgekd.card import ModelCard, read_card
@@ -114,7 +115,8 @@ def contents_of_model(
         raise ModelError(f"{model}: no such model file")
     if not unverified:
         raise ContractError(f"{model}: it belongs to no run, so nothing here verified it{_ANYWAY}")
-    found, inside = _find_card(model, card), embedded_card(model)
+    inside = embedded_card(model)
+    found = _find_card(model, card, inside)
     return Contents(
         model=model,
         card=found,
@@ -124,22 +126,10 @@ def contents_of_model(
     )
 
 
-def embedded_card(model: Path) -> ModelCard | None:
-    """The card inside the model; None where there is none, as in somebody else's."""
-    try:
-        if model.is_dir():
-            from edgekd_converters.coreml_card import read_card_coreml
-
-            return read_card_coreml(model)
-        return read_embedded(model)
-    except ModelError:
-        return None
-
-
-def _find_card(model: Path, card: Path | None) -> ModelCard:
+def _find_card(model: Path, card: Path | None, inside: ModelCard | None) -> ModelCard:
     beside = card or model.with_name(CARD)
     if card is None and not beside.is_file() and model.suffix == Path(TFLITE).suffix:
-        return read_embedded(model)
+        return inside or read_embedded(model)  # which says why there is none
     return read_card(beside)
 
 

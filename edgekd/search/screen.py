@@ -19,10 +19,10 @@ from edgekd.card import ModelCard
 from edgekd.config import NO_WEIGHTS, BenchConfig, ModelConfig, Precision
 from edgekd.console import log
 from edgekd.data.dataset import Dataset
+from edgekd.data.parallel import available_cores
 from edgekd.errors import ContractError
 from edgekd.plain import digest, file_digest, from_plain, read_json, write_json
 from edgekd.search.record import Screen
-from edgekd_bench.device import usable_cores
 from edgekd_bench.measure import Job, Outcome, latency, measure, noise
 
 REFERENCE = ModelConfig(name="mobilenet_v2", width=1.0, weights=NO_WEIGHTS)
@@ -123,7 +123,7 @@ def _measured(
     ]
     mine, theirs = (_rounds(job, outcome) for job, outcome in zip(jobs, measure(jobs, config), strict=True))
     ratios = [median(a.runs_ms) / median(b.runs_ms) for a, b in zip(mine, theirs, strict=True)]
-    troubles = noise(mine, threads=threads, cores=usable_cores())
+    troubles = noise(mine, threads=threads, cores=available_cores())
     found = Screen(
         size_bytes=candidate.stat().st_size,
         latency_ms=latency(mine).p50,

@@ -110,4 +110,4 @@ def test_a_search_whose_process_is_killed_goes_on_and_answers(places, tmp_path) 
     others = [*command[:-3], "--set", "distill.fit.epochs=5"]
     other = subprocess.run(others, capture_output=True, text=True, check=False)
     assert other.returncode == UsageError.exit_code
-    assert "holds another search (digest" in other.stderr
+    assert "holds another search (options, digest differ)" in other.stderr
