@@ -40,9 +40,10 @@ class DataConfig:
     """Sources, split and the size of the prepared pixels.
 
     `malignant` names the diagnoses counted as malignant. Training images are stored at `train_px` (room
-    for random crops), validation and test images at `input_px`, which is the network's input. Sources
-    without an official split are divided by `validation_fraction` and `test_fraction`, stratified,
-    grouped by patient and lesion. `drop_leaks` removes the train (or validation) side of near-identical
+    for random crops), validation and test images at `input_px`, which is the network's input, and once more
+    at `teacher_px` (0: it is `input_px`), which is the teacher's. Sources without an official split are
+    divided by `validation_fraction` and `test_fraction`, stratified, grouped by patient and lesion.
+    `drop_leaks` removes the train (or validation) side of near-identical
     pairs. `binary` tells malignant from benign only, whatever is known of the diagnosis. `hair` is done to
     every picture before the crop, on the phone too. `patient` names what is known of the person and is a
     second input of every network; `patient_context` adds how a lesion differs from the person's others.
@@ -52,6 +53,7 @@ class DataConfig:
     malignant: tuple[str, ...] = ("mel", "bcc", "scc", "akiec")
     input_px: int = 224
     train_px: int = 256
+    teacher_px: int = 0
     validation_fraction: float = 0.15
     test_fraction: float = 0.20
     drop_leaks: bool = True
@@ -69,6 +71,11 @@ class DataConfig:
         require(
             self.train_px >= self.input_px,
             f"data.train_px ({self.train_px}) is below data.input_px ({self.input_px})",
+        )
+        require(
+            self.teacher_px == 0 or 32 <= self.teacher_px <= self.train_px,
+            f"data.teacher_px is {self.teacher_px}, expected 0 (as input_px) or 32 to data.train_px "
+            f"({self.train_px})",
         )
         require(
             len(set(self.patient)) == len(self.patient),

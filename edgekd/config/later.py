@@ -7,7 +7,11 @@ from typing import Any
 
 from edgekd.plain import to_plain
 
-_LATER: Mapping[str, Mapping[str, Any]] = {"teach": {"folds": 0}, "distill": {"answers": "cached"}}
+_LATER: Mapping[str, Mapping[str, Any]] = {
+    "data": {"teacher_px": 0},
+    "teach": {"folds": 0},
+    "distill": {"answers": "cached"},
+}
 """Station → field → the value that means what was done before there was the field."""
 
 

@@ -3,13 +3,14 @@
 <data>/dataset.json            classes, which are malignant, pixel sizes, shares of the sources
 <data>/table.csv               the surviving images with their split
 <data>/store/<split>/…         the prepared images (`edgekd.data.store`)
+<data>/store/<split>@<px>/…    those of validation and test at the teacher's side, where it is another
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class DatasetRecord:
     shares: Mapping[str, float]
     patient: PatientInput | None = None
     hair: HairRemoval = HairRemoval.NONE
+    teacher_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,13 +66,18 @@ class Samples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def ids(self) -> list[str]:
+        """The image ids, in the order of the rows."""
+        return [row.image_id for row in self.rows]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
     """A prepared data set: classes, pixel sizes, shares of the sources, and its three splits.
 
-    Training images are stored at `train_px`, validation and test images at `input_px`. `patient` says how the
-    features were made; None: there are none. `hair` is what was done to every picture before the crop.
+    Training images are stored at `train_px`, validation and test images at `input_px`; `seen_by_teacher` at
+    `teacher_px` (0: the same). `patient` says how the features were made; None: there are none. `hair` is
+    what was done to every picture before the crop.
     """
 
     folder: Path
@@ -81,6 +88,7 @@ class Dataset:
     shares: Mapping[str, float]
     patient: PatientInput | None
     hair: HairRemoval = HairRemoval.NONE
+    teacher_px: int = 0
     train: Samples
     validation: Samples
     test: Samples
@@ -89,6 +97,26 @@ class Dataset:
     def features(self) -> tuple[str, ...]:
         """The names of the f columns of the samples' features."""
         return self.patient.names if self.patient else ()
+
+    def seen_by_teacher(self) -> Dataset:
+        """The same images at the side of the teacher's input.
+
+        Raises:
+            DataError: they are not stored at that side.
+        """
+        px = self.teacher_px or self.input_px
+        if px == self.input_px:
+            return self
+        validation, test = (
+            replace(samples, images=ImageStore(store_folder(self.folder, samples.split, px), samples.ids()))
+            for samples in (self.validation, self.test)
+        )
+        return replace(self, input_px=px, teacher_px=0, validation=validation, test=test)
+
+
+def store_folder(folder: Path, split: Split, px: int | None = None) -> Path:
+    """Where the data set in `folder` keeps the images of a `split`; with `px`: those of that other side."""
+    return folder / "store" / (f"{split}@{px}" if px else split)
 
 
 def describe(record: SplitRecord, config: DataConfig, rows: Sequence[Row]) -> DatasetRecord:
@@ -108,6 +136,7 @@ def describe(record: SplitRecord, config: DataConfig, rows: Sequence[Row]) -> Da
         shares={source.name: source.share for source in config.sources},
         patient=_patient(rows, config),
         hair=config.hair,
+        teacher_px=config.teacher_px,
     )
 
 
@@ -136,6 +165,7 @@ def open_dataset(folder: Path) -> Dataset:
         shares=record.shares,
         patient=record.patient,
         hair=record.hair,
+        teacher_px=record.teacher_px,
         train=_samples(folder, rows, Split.TRAIN, record),
         validation=_samples(folder, rows, Split.VALIDATION, record),
         test=_samples(folder, rows, Split.TEST, record),
@@ -154,7 +184,7 @@ def _samples(folder: Path, rows: Sequence[Row], split: Split, record: DatasetRec
         labels=labels,
         malignant=np.array([row.malignant for row in chosen], np.bool_),
         features=_features(record.patient, chosen),
-        images=ImageStore(folder / "store" / split, [row.image_id for row in chosen]),
+        images=ImageStore(store_folder(folder, split), [row.image_id for row in chosen]),
         split=split,
     )
 

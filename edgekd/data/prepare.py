@@ -1,7 +1,7 @@
 """The data station: from labelled images anywhere to a table, a split, an audit and prepared pixels.
 
     out/table.csv split.json audit.json      what survived, who is where and what was left out, what was found
-    out/store/<split>/…                      the pixels (`edgekd.data.store`)
+    out/store/<split>/…                      the pixels (`edgekd.data.store`), also at the teacher's side
     out/dataset.json                         written last: what later stations need to know
 
 The split is drawn before any image is opened, for it decides the size an image is stored at; leaks between
@@ -19,7 +19,7 @@ from edgekd.config import DataConfig
 from edgekd.console import log
 from edgekd.data import shards
 from edgekd.data.audit import ImageFacts, audit, links_of
-from edgekd.data.dataset import describe
+from edgekd.data.dataset import describe, store_folder
 from edgekd.data.leaks import Reason, leak_drops
 from edgekd.data.source import DataSource, open_source
 from edgekd.data.split import Assignment, SplitRecord, assign_splits, check_splits, split_record
@@ -60,7 +60,7 @@ def prepare(*, config: DataConfig, seed: int, out: Path) -> dict[str, float]:
         record = _record(assignment, found, config, seed, out, sources=sources)
         rows = read_table(out / "table.csv")
         write_json(out / "dataset.json", describe(record, config, rows))
-        for part in jobs.values():
+        for part in jobs:
             shards.forget(part)
     return {**_counts(record), "train_synthetic": float(sum(row.parent is not None for row in rows))}
 
@@ -82,26 +82,33 @@ def _fingerprint(sources: Mapping[str, DataSource]) -> str:
     return digest({name: source.fingerprint() for name, source in sources.items()})
 
 
-def _plan(
-    rows: Sequence[Row], config: DataConfig, out: Path, content: str
-) -> dict[Split, tuple[shards.Job, ...]]:
-    jobs = {}
+def _plan(rows: Sequence[Row], config: DataConfig, out: Path, content: str) -> list[tuple[shards.Job, ...]]:
+    """The jobs of every store."""
+    jobs = []
     for split in Split:
-        folder = out / "store" / split
-        folder.mkdir(parents=True, exist_ok=True)
-        px = config.train_px if split is Split.TRAIN else config.input_px
         inside = [row for row in rows if row.split is split]
-        jobs[split] = shards.plan(folder, inside, px=px, fingerprint=content, hair=config.hair)
+        for folder, px in _stores(split, config, out):
+            folder.mkdir(parents=True, exist_ok=True)
+            jobs.append(shards.plan(folder, inside, px=px, fingerprint=content, hair=config.hair))
     return jobs
 
 
+def _stores(split: Split, config: DataConfig, out: Path) -> list[tuple[Path, int]]:
+    """Where the images of `split` are stored, and at which side."""
+    if split is Split.TRAIN:
+        return [(store_folder(out, split), config.train_px)]
+    closer = config.teacher_px not in (0, config.input_px)
+    again = [(store_folder(out, split, config.teacher_px), config.teacher_px)] if closer else []
+    return [(store_folder(out, split), config.input_px), *again]
+
+
 def _store(
-    jobs: Mapping[Split, tuple[shards.Job, ...]], sources: Mapping[str, DataSource], workers: int
+    jobs: Sequence[tuple[shards.Job, ...]], sources: Mapping[str, DataSource], workers: int
 ) -> dict[str, ImageFacts]:
-    """Make all shards, whatever their split, then the manifest of each split; the facts by image id."""
-    made = shards.make([job for part in jobs.values() for job in part], sources, workers=workers)
+    """Make all shards, whatever their store, then the manifest of each store; the facts by image id."""
+    made = shards.make([job for part in jobs for job in part], sources, workers=workers)
     finished = iter(made)
-    for part in jobs.values():
+    for part in jobs:
         write_manifest(
             part[0].path.parent,
             px=part[0].px,

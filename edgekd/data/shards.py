@@ -87,13 +87,13 @@ def make(jobs: Sequence[Job], sources: Mapping[str, DataSource], *, workers: int
         DataError: images cannot be read (all are counted, the first are named), or a worker was killed.
         StorageError: the disk is full or cannot be written.
     """
-    total = sum(len(job.rows) for job in jobs)
     made: list[Made] = []
-    with progress("prepare", total, "images") as advance:
+    with progress("prepare", sum(len(job.rows) for job in jobs), "images") as advance:
         for one in in_processes(partial(_make, sources), jobs, workers=workers):
             made.append(one)
             advance(len(one.facts) + len(one.unreadable), "")
-    _require_readable([text for one in made for text in one.unreadable], total)
+    unreadable = dict.fromkeys(text for one in made for text in one.unreadable)
+    _require_readable(list(unreadable), len({row.image_id for job in jobs for row in job.rows}))
     return tuple(made)
 
 

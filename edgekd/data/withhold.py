@@ -26,12 +26,14 @@ def withhold_test(prepared: Path, out: Path) -> Mapping[str, float]:
     """
     rows = [row for row in read_table(prepared / "table.csv") if row.split in _KEPT]
     (out / "store").mkdir(exist_ok=True)
-    for split in _KEPT:
-        _link(prepared / "store" / split, out / "store" / split)
-    empty = out / "store" / Split.TEST
-    empty.mkdir(exist_ok=True)
-    px = read_manifest(prepared / "store" / Split.VALIDATION).px
-    write_manifest(empty, px=px, image_ids=(), shards=())
+    for store in (prepared / "store").iterdir():
+        split, *side = store.name.split("@")
+        if split in _KEPT:
+            _link(store, out / "store" / store.name)
+        if split == Split.VALIDATION:
+            empty = out / "store" / "@".join([Split.TEST, *side])
+            empty.mkdir(exist_ok=True)
+            write_manifest(empty, px=read_manifest(store).px, image_ids=(), shards=())
     shutil.copyfile(prepared / "dataset.json", out / "dataset.json")
     write_table(out / "table.csv", rows)
     return {split.value: float(sum(row.split is split for row in rows)) for split in _KEPT}

@@ -28,7 +28,7 @@ from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss
 from edgekd.training.strategy import Spread, open_strategy
 from edgekd.training.teach import finish, labels_loss, labels_only
-from edgekd.training.teacher_cache import TeacherCache, ask_teacher
+from edgekd.training.teacher_cache import TeacherCache, Views, ask_teacher
 from edgekd.training.teachers import WHOLE_PICTURE, FixedTeacher, OnlineTeacher
 
 tf = lazy.tensorflow()
@@ -139,7 +139,7 @@ def _ask(
     members, heard = members_of(folder), answering(folder, dataset.train)
     teachers, digests = [opened(path) for path in members], [file_digest(path) for path in members]
     if config.answers is Answers.ONLINE:
-        return OnlineTeacher(teachers, digests, dataset.input_px, heard)
+        return OnlineTeacher(teachers, digests, Views(dataset=dataset, config=config.fit, seed=seed), heard)
     fixed = config.answers is Answers.FIXED
     cache: TeacherCache = ask_teacher(
         teachers,

@@ -52,11 +52,11 @@ class Views:
     config: FitConfig
     seed: int
 
-    def show(self, images: NDArray[np.int64], variant: int, px: int) -> Batches:
-        """Variant number `variant` of `images` (int64 [m]) at the side `px`, in batches and in order."""
+    def show(self, images: NDArray[np.int64], variant: NDArray[np.int64] | int, px: int) -> Batches:
+        """The `variant` (one, or int64 [m]) of `images` (int64 [m]) at side `px`, in batches, in order."""
         return Batches(
             self.dataset.train,
-            Draws(index=images, variant=np.full_like(images, variant)),
+            Draws(index=images, variant=np.broadcast_to(np.int64(variant), images.shape)),
             px=px,
             batch_size=BATCH,
             config=self.config.augment,

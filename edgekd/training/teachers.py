@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from edgekd.config import AugmentConfig
 from edgekd.data.batches import Batch
-from edgekd.errors import UsageError
 from edgekd.plain import digest
 from edgekd.runtimes.base import Runtime, beside
-from edgekd.training.teacher_cache import TeacherCache
+from edgekd.training.teacher_cache import TeacherCache, Views
 
 WHOLE_PICTURE = AugmentConfig(
     crop_scale_min=1.0,
@@ -33,28 +32,21 @@ WHOLE_PICTURE = AugmentConfig(
 
 
 class OnlineTeacher:
-    """The mean of `teachers`, asked about every batch; nothing is stored.
+    """The mean of `teachers`, asked about every batch of `views`; nothing is stored.
 
-    `answering` bool [members, n] says which of them answers for which training image (None: all for all).
-
-    Raises:
-        UsageError: a teacher takes pictures of another size than the student's `px`.
+    A teacher of another side than the student's is shown the same views at its own. `answering` bool
+    [members, n] says which of them answers for which training image (None: all for all).
     """
 
     def __init__(
         self,
         teachers: Sequence[Runtime],
         digests: Sequence[str],
-        px: int,
+        views: Views,
         answering: NDArray[np.bool_] | None = None,
     ) -> None:
-        for teacher in teachers:
-            if teacher.input_px != px:
-                raise UsageError(
-                    f"distill.answers=online shows the teacher the student's own pixels, {px} a side, and it "
-                    f"takes {teacher.input_px}: use cached answers"
-                )
         self._teachers, self._digests, self._answering = tuple(teachers), tuple(digests), answering
+        self._views = views
 
     @property
     def identity(self) -> str:
@@ -64,9 +56,17 @@ class OnlineTeacher:
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """The mean of the raw logits [b, k] of those who answer for each picture."""
-        said = np.stack([one.logits(batch.images, *beside(batch.features)) for one in self._teachers])
+        shown = {px: self._at(px, batch) for px in {one.input_px for one in self._teachers}}
+        said = np.stack([one.logits(shown[one.input_px], *beside(batch.features)) for one in self._teachers])
         heard = True if self._answering is None else self._answering[:, batch.index, None]
         return np.asarray(said.mean(axis=0, dtype=np.float64, where=heard), np.float32)
+
+    def _at(self, px: int, batch: Batch) -> NDArray[np.uint8]:
+        """The views of `batch` at the side `px`, uint8 [b, px, px, 3]."""
+        if px == batch.images.shape[1]:
+            return batch.images
+        again = self._views.show(batch.index, batch.variant, px)
+        return np.concatenate([part.images for part in again])
 
 
 class FixedTeacher:

@@ -202,21 +202,45 @@ def test_validation_and_test_are_answered_by_all_and_images_out_of_fold_have_a_f
 def test_the_teacher_asked_in_every_step_keeps_to_its_fold(line):
     from edgekd.data.batches import Batches, Draws
     from edgekd.runtimes.keras import KerasRuntime
+    from edgekd.training.teacher_cache import Views
     from edgekd.training.teachers import OnlineTeacher
 
     root, dataset, _, _ = line
     runtimes = [KerasRuntime(path) for path in members_of(root / "teach")]
     heard = answering(root / "teach", dataset.train)
-    teacher = OnlineTeacher(runtimes, ["a", "b"], 32, heard)
+    views = Views(dataset=dataset, config=FIT, seed=5)
+    teacher = OnlineTeacher(runtimes, ["a", "b"], views, heard)
     numbers = np.arange(16)
     draws = Draws(index=numbers, variant=numbers)
     (batch,) = Batches(dataset.train, draws, px=32, batch_size=16, config=FIT.augment, seed=5)
     said = np.stack([one.logits(batch.images) for one in runtimes])
     expected = said[heard[:, :16].argmax(axis=0), numbers]
     np.testing.assert_allclose(teacher.logits(batch), expected, atol=1e-5)
-    assert teacher.identity != OnlineTeacher(runtimes, ["a", "b"], 32).identity
-    with pytest.raises(UsageError, match="use cached answers"):
-        OnlineTeacher(runtimes, ["a", "b"], 64)
+    assert teacher.identity != OnlineTeacher(runtimes, ["a", "b"], views).identity
+
+
+def test_a_teacher_of_another_side_is_asked_about_the_same_views(line):
+    from edgekd.data.batches import Batches, Draws
+    from edgekd.training.teacher_cache import Views
+    from edgekd.training.teachers import OnlineTeacher
+
+    class Seeing:
+        input_px = 48
+
+        def logits(self, images: np.ndarray, features: object = None) -> np.ndarray:
+            self.shown = images
+            return np.zeros((len(images), 3), np.float32)
+
+    dataset = line[1]
+    numbers = np.arange(40)
+    draws = Draws(index=numbers, variant=numbers % 3)
+    own, larger = (
+        next(iter(Batches(dataset.train, draws, px=px, batch_size=40, config=FIT.augment, seed=5)))
+        for px in (32, 48)
+    )
+    seeing = Seeing()
+    OnlineTeacher([seeing], ["a"], Views(dataset=dataset, config=FIT, seed=5)).logits(own)
+    np.testing.assert_array_equal(seeing.shown, larger.images)
 
 
 @pytest.mark.tf

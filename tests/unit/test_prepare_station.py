@@ -103,6 +103,26 @@ def test_the_outputs_are_all_there_and_nothing_else(prepared: Path) -> None:
     }
 
 
+def test_a_teacher_of_another_side_has_its_own_pixels(prepared: Path, pictures: Path, tmp_path: Path) -> None:
+    prepare(config=_config(pictures, teacher_px=36), seed=1, out=tmp_path)
+    dataset = open_dataset(tmp_path)
+    closer = dataset.seen_by_teacher()
+    assert (dataset.input_px, closer.input_px, closer.train_px) == (INPUT_PX, 36, TRAIN_PX)
+    for part in (closer.validation, closer.test):
+        for index, row in enumerate(part.rows):
+            expected = resample(read_image(pictures / row.path), 36)
+            assert np.array_equal(part.images.image(index), expected)
+    own = {name: told for name, told in _bytes(tmp_path).items() if "@36" not in name}
+    assert own.keys() == _bytes(prepared).keys()
+    differing = {name for name, told in _bytes(prepared).items() if own[name] != told}
+    assert differing == {"dataset.json"}
+
+
+def test_a_teacher_of_the_students_side_needs_no_pixels_of_its_own(prepared: Path) -> None:
+    dataset = open_dataset(prepared)
+    assert dataset.seen_by_teacher() is dataset
+
+
 def test_the_counts_are_the_metrics(pictures: Path, tmp_path: Path) -> None:
     metrics = prepare(config=_config(pictures), seed=1, out=tmp_path)
     dataset = open_dataset(tmp_path)
