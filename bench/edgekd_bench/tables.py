@@ -70,8 +70,8 @@ def _table_of(kind: str, name: str, results: Path) -> str:
 def table(kept: Sequence[Kept]) -> str:
     """The artefacts as a Markdown table, its circumstances in a line below; ends with a newline."""
     engines = sorted({(r.requested_accelerator, r.threads) for artefact in kept for r in artefact.bench})
-    head = ["artefact", "kB", "AUC", "sensitivity", "specificity", "change of sensitivity"]
-    head += ["verdict", "same calls"]
+    head = ["artefact", "kB", "AUC", "at 90 % specificity", "sensitivity", "specificity"]
+    head += ["change of sensitivity", "verdict", "same calls"]
     head += [f"{backend}, {threads} thread{'s' * (threads > 1)}" for backend, threads in engines]
     rows = [head, ["---", *["---:"] * (len(head) - 1)], *(_row(artefact, engines) for artefact in kept)]
     return "\n".join([*lines(rows), "", _circumstances(kept)]) + "\n"
@@ -93,6 +93,7 @@ def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
         kept.name,
         NONE if kept.size_bytes is None else f"{kept.size_bytes / 1000:.0f}",
         estimate(kept.evaluation.auc),
+        _fraction(kept.evaluation.curve.sensitivity_at_specificity_90),
         estimate(kept.evaluation.sensitivity),
         estimate(kept.evaluation.specificity),
         estimate(verdict.sensitivity_difference, signed=True) if verdict else NONE,
@@ -100,6 +101,10 @@ def _row(kept: Kept, engines: Sequence[tuple[str, int]]) -> list[str]:
         _share(verdict.decision_agreement) if verdict else NONE,
         *(_latency(by_engine.get(engine), kept) for engine in engines),
     ]
+
+
+def _fraction(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
 
 
 def _share(estimate: Estimate | None) -> str:
@@ -125,6 +130,7 @@ def _circumstances(kept: Sequence[Kept]) -> str:
         f"{first.split.capitalize()} split: n = {first.n}, {first.n_positive} malignant "
         f"({first.n_positive / first.n:.1%}).",
         f"Intervals: AUC {first.auc.method}, sensitivity and specificity {first.sensitivity.method}.",
+        "At 90 % specificity: the sensitivity there, read off the curve of these images.",
         f"Threshold: {first.operating_point.rule}, fitted on {first.operating_point.fitted_on}, for each "
         "artefact its own.",
     ]

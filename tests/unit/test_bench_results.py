@@ -13,7 +13,7 @@ from bench_data import CARD, LABELS, one_record
 from edgekd.card import OperatingPoint
 from edgekd.config import Precision, VerifyConfig
 from edgekd.errors import DataError, UnknownNameError, UsageError
-from edgekd.metrics.evaluation import evaluate
+from edgekd.metrics.evaluation import evaluate, read_evaluation
 from edgekd.metrics.predictions import Predictions, write_predictions
 from edgekd.plain import read_json, write_json
 from edgekd_bench import results, tables
@@ -135,9 +135,11 @@ def test_a_table_shows_the_records(kept: Path) -> None:
     (row,) = [line for line in text.splitlines() if line.startswith("| int8 |")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1] == "600"
-    assert cells[3].startswith("0.900 [")
-    assert cells[5].startswith("-0.050 [")
-    assert cells[7] == "97.5%"  # one image of 40
+    curve = read_evaluation(kept / "int8.evaluation.json").curve
+    assert cells[3] == f"{curve.sensitivity_at_specificity_90:.3f}" == "1.000"
+    assert cells[4].startswith("0.900 [")
+    assert cells[6].startswith("-0.050 [")
+    assert cells[8] == "97.5%"  # one image of 40
     assert cells[-2:] == ["1.25 (1.50)", "1.25 (1.50)"]
     for fact in ("n = 40, 20 malignant (50.0%)", "sensitivity_at_least(0.9)", "wilson(0.95)", "A Processor"):
         assert fact in text
