@@ -8,6 +8,7 @@ from edgekd.config import Experiment
 from edgekd.errors import UnknownNameError
 from edgekd.experiments import (
     adepu2023,
+    demo,
     folders,
     inception2020,
     isic2017,
@@ -21,6 +22,7 @@ EXPERIMENTS: Mapping[str, Callable[[bool], Experiment]] = {
     "quickstart": quickstart.experiment,
     "isic2017": isic2017.experiment,
     "record": record.experiment,
+    "demo": demo.experiment,
     "adepu2023": adepu2023.experiment,
     "khan2022": khan2022.experiment,
     "zunair2020": zunair2020.experiment,
