@@ -78,7 +78,8 @@ def prepared_images(
     Raises:
         DataError: it is missing, contradicts itself, or is prepared otherwise than the network takes it.
     """
-    dataset = open_dataset(folder)
+    stored = open_dataset(folder)
+    dataset = stored.seen_by_teacher() if px == stored.teacher_px else stored
     if dataset.input_px != px or hair not in (None, dataset.hair):
         raise DataError(
             f"{folder} is prepared at {dataset.input_px} px, hair removal {dataset.hair}, the model takes "

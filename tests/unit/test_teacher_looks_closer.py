@@ -58,3 +58,13 @@ def test_without_the_test_split_the_teacher_still_has_its_pixels(run: Run, tmp_p
     numbers = np.arange(len(whole.validation))
     np.testing.assert_array_equal(kept.validation.images.read(numbers), whole.validation.images.read(numbers))
     assert (len(kept.test), kept.test.images.px) == (0, TEACHER_PX)
+
+
+@pytest.mark.tf
+def test_an_embedding_of_the_teacher_sees_what_the_teacher_sees(run: Run) -> None:
+    from edgekd.data.table import Split
+    from edgekd.report.embedding_source import prepared_images
+
+    chosen = prepared_images(run.folder("data"), [Split.TEST], TEACHER_PX)
+    own = open_dataset(run.folder("data")).seen_by_teacher().test.images
+    np.testing.assert_array_equal(chosen.images.read(np.array([3]))[0], own.image(3))
