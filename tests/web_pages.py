@@ -25,7 +25,9 @@ from edgekd.card import ModelCard, OperatingPoint
 from edgekd.errors import MissingError
 from edgekd.metrics.calibration import probability
 from edgekd.metrics.predictions import malignancy_score
+from edgekd.runtimes.base import Features
 from line.clients.environments import browser
+from patient_tflite import patient_classifier
 from small_tflite import small_classifier
 
 PX, LABELS = 96, ("mel", "nv", "bkl")
@@ -47,7 +49,6 @@ PATIENCE_MS = 60_000
 
 REFUSED_CARDS = [
     ({"hair_removal": "oriented"}, "wants hairs removed from the picture first (“oriented”)"),
-    ({"patient": {"fields": ["age", "sex"]}}, "about the patient (age, sex)"),
     ({"pixel_rule": "stretched to input_px"}, "does not know the pixel rule"),
     ({"score_rule": "softmax"}, "does not know the score rule"),
     ({"colour_rule": "grey world"}, "something this page does not know: colour_rule"),
@@ -69,7 +70,7 @@ _SEEN = """() => {
 def write_web_bundle(folder: Path, card: ModelCard = CARD, *, space: bool = False) -> Path:
     """A whole bundle with golden pictures, as `edgekd bundle --web` makes it; skips without LiteRT.js."""
     model = folder.with_name(f"{folder.name}.tflite")
-    model.write_bytes(small_classifier(card.input_px, len(card.labels)))
+    model.write_bytes(model_of(card))
     contents = Contents(
         model=model, card=card, embed=True, verdict=Verdict.NONE, pictures=[*drawn(4), *odd_shapes()]
     )
@@ -78,6 +79,14 @@ def write_web_bundle(folder: Path, card: ModelCard = CARD, *, space: bool = Fals
     except MissingError as error:
         pytest.skip(str(error))
     return folder
+
+
+def model_of(card: ModelCard, *, patient_first: bool = True) -> bytes:
+    """A small network for `card`; a second input comes first, the order nobody would take for granted."""
+    if card.patient is None:
+        return small_classifier(card.input_px, len(card.labels))
+    values = len(card.patient.columns)
+    return patient_classifier(card.input_px, len(card.labels), values, patient_first=patient_first)
 
 
 @contextmanager
@@ -187,9 +196,11 @@ def drag(page: Any, selector: str, right: int, down: int) -> None:
     page.mouse.up()
 
 
-def assert_answers_as_python(found: dict[str, Any], runtime: Any, image: np.ndarray) -> None:
-    """What the page shows is what Python says of `image`, the bytes fed to the network."""
-    expected = runtime.logits(image[np.newaxis])
+def assert_answers_as_python(
+    found: dict[str, Any], runtime: Any, image: np.ndarray, features: Features | None = None
+) -> None:
+    """What the page shows is what Python says of `image`, the bytes fed, and of a person's `features`."""
+    expected = runtime.logits(image[np.newaxis], *([] if features is None else [features]))
     np.testing.assert_array_equal(found["input"], image)
     np.testing.assert_array_equal(found["logits"], expected[0].astype(np.float64))
     score = malignancy_score(expected, CARD.labels, CARD.malignant)

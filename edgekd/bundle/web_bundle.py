@@ -1,7 +1,7 @@
 """The web part of a bundle: a page that runs the model in a browser, from plain files anybody can host.
 
     index.html style.css *.js icon.svg app.webmanifest    the page, as it lies in edgekd/bundle/web
-    page.json      edgekd.page/1: what LiteRT.js does not tell: input side and the quantization of the output
+    page.json      edgekd.page/1: what LiteRT.js does not tell: the inputs and the quantization of the output
     runtime/       LiteRT.js, two builds (with and without relaxed SIMD), of which a browser fetches one
     sw.js          the service worker, with the sha256 of every file it keeps for offline use
     README.md      how to host it
@@ -21,6 +21,7 @@ from typing import Any
 
 from edgekd.bundle.npm import NpmPackage, npm_package
 from edgekd.card import NO_HAIR_REMOVAL, ModelCard
+from edgekd.config import PatientField
 from edgekd.errors import ModelError
 from edgekd.plain import canonical_json, write_json, write_text
 
@@ -38,13 +39,17 @@ UTILS = NpmPackage(
 BUILDS = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """With and without relaxed SIMD; the ones with threads or a graphics card need more than static files."""
 
+ASKED = frozenset(PatientField)
+"""The fields of a card's patient columns that the form of the page asks for."""
+
 # The policy of index.html; as a header it can also forbid to be framed, which a page cannot say of itself.
 POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]+)"')
 
 _PAGE_FILES = (
     *("index.html", "style.css", "icon.svg", "app.webmanifest"),
-    *("answer.js", "app.js", "bundle.js", "card.js", "engine.js", "headers.js", "picture.js"),
-    *("quality.js", "resample.js", "selfcheck.js", "square.js", "view.js"),
+    *("answer.js", "app.js", "bundle.js", "card.js", "engine.js", "headers.js"),
+    *("patient.js", "person.js", "picture.js", "quality.js", "resample.js"),
+    *("selfcheck.js", "square.js", "view.js"),
 )
 _MODEL, _CARD, _PAGE, _WORKER = "model.tflite", "card.json", "page.json", "sw.js"
 _SPECIFIER, _BESIDE = 'from "@litertjs/wasm-utils"', 'from "./wasm-utils.js"'
@@ -54,17 +59,19 @@ def check_web(card: ModelCard) -> None:
     """Nothing, when the page can do what `card` asks for.
 
     Raises:
-        ModelError: it cannot: hair removal, or patient data.
+        ModelError: it cannot: hair removal, or what a person's other pictures show.
     """
     if card.hair_removal != NO_HAIR_REMOVAL:
         raise ModelError(
             f"{card.name} wants hairs removed first ({card.hair_removal}), which the web page cannot do; "
             "train one with --set data.hair=none, or serve this one with edgekd serve"
         )
-    if card.patient is not None:
+    beyond = [field for field in (card.patient.fields if card.patient else ()) if field not in ASKED]
+    if beyond:
         raise ModelError(
-            f"{card.name} also takes {', '.join(card.patient.fields)} of the patient, for which the web page "
-            "has no form; serve it with edgekd serve"
+            f"{card.name} also takes {', '.join(beyond)} of the patient, which a web page that sees one "
+            "picture cannot tell it; train one with --set data.patient_context=false, or serve this one with "
+            "edgekd serve"
         )
 
 
@@ -74,13 +81,13 @@ def write_web(folder: Path, card: ModelCard, *, space: bool = False) -> dict[str
     With `space` the README has the front matter of a static Space of Hugging Face.
 
     Raises:
-        ModelError: the page cannot serve this card, or the model's input or output is not of a kind LiteRT.js
-            knows.
+        ModelError: the page cannot serve this card, or the model's inputs or output are not the card's, or
+            not of a kind LiteRT.js knows.
         MissingError: LiteRT.js is not in the cache and cannot be fetched.
         StorageError: the cache cannot be written.
     """
     check_web(card)
-    page = _page(folder / _MODEL)
+    page = _page(folder / _MODEL, card)
     for name in _PAGE_FILES:
         (folder / name).write_bytes(_own(f"web/{name}"))
     write_json(folder / _PAGE, page)
@@ -107,25 +114,28 @@ def _own(name: str) -> bytes:
     return resources.files("edgekd.bundle").joinpath(name).read_bytes()
 
 
-def _page(model: Path) -> dict[str, Any]:
-    from edgekd.runtimes.litert import open_interpreter, ports
+def _page(model: Path, card: ModelCard) -> dict[str, Any]:
+    from edgekd.runtimes.litert import image_and_patient, open_interpreter, ports
 
     inputs, outputs = ports(open_interpreter(model))
-    image, vector = inputs[0], outputs[0]
+    image, patient = image_and_patient(model, inputs)
+    vector, columns = outputs[0], card.patient.columns if card.patient else ()
     if (
-        len(inputs) != 1
-        or len(outputs) != 1
-        or image.dtype != "uint8"
+        len(outputs) != 1
+        or {port.dtype.name for port in inputs} != {"uint8"}
         or vector.dtype not in ("uint8", "float32")
+        or (patient.shape[-1] if patient else 0) != len(columns)
     ):
         told = ", ".join(f"{port.name} {port.dtype} {list(port.shape)}" for port in (*inputs, *outputs))
+        beside = f", the {len(columns)} patient values of its card" if columns else ""
         raise ModelError(
-            f"{model}: {told}; the page takes one uint8 picture and one uint8 or float32 output, as "
+            f"{model}: {told}; the page takes one uint8 picture{beside} and one uint8 or float32 output, as "
             "the files of edgekd export have them"
         )
     return {
         "schema": PAGE_SCHEMA,
         "input": {"px": image.shape[1], "dtype": str(image.dtype)},
+        "patient": {"count": len(columns)} if columns else None,
         "output": {
             "dtype": str(vector.dtype),
             "scale": vector.scale,
@@ -177,7 +187,17 @@ def _literal(value: Mapping[str, Any]) -> str:
 
 def _readme(card: ModelCard, *, space: bool) -> str:
     facts = {"name": card.name, "intended_use": card.intended_use, "csp": policy(), "core": CORE.version}
+    facts["asks"] = _asks(card)
     return (front_matter("static.yaml") if space else "") + filled(own_text("web/README.md"), facts)
+
+
+def _asks(card: ModelCard) -> str:
+    if card.patient is None:
+        return "The model takes the photo alone."
+    return (
+        f"A form asks for what the model takes beside the photo ({', '.join(card.patient.fields)}); every "
+        "field may stay empty, the answer names those that did, and nothing typed is stored or sent."
+    )
 
 
 def front_matter(name: str) -> str:

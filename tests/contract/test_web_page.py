@@ -1,93 +1,32 @@
-"""The web page in a real Chromium computes what Python computes, keeps to itself and refuses what it must."""
+"""One visit to the web page in a real Chromium: it computes what Python computes and keeps to itself."""
 
 from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import web_files
-import web_pages
 from edgekd.card import read_card
 from edgekd.errors import ImageError
 from edgekd.imaging.decode import read_image
 from edgekd.imaging.opencv import cv2
 from edgekd.imaging.resample import prepare, resize
-from edgekd.runtimes.litert import LitertRuntime
 from web_pages import (
     LABELS,
     PX,
-    REFUSED_CARDS,
-    altered_card,
     answered,
     assert_answers_as_python,
     chosen,
     drag,
-    open_page,
     refused,
-    with_altered,
 )
 
 pytestmark = pytest.mark.timeout(300)
 
 WIRE_LIMIT = 4_000_000  # bytes of a first visit beside the model, compressed: the issue's promise
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return web_pages.write_web_bundle(tmp_path_factory.mktemp("web") / "bundle")
-
-
-@pytest.fixture(scope="module")
-def server(bundle):
-    with web_pages.served(bundle) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with web_pages.chromium() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def visit(chromium, server):
-    """A first visit: its context, and every address that was asked for."""
-    context = chromium.new_context(accept_downloads=False)
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = open_page(context, server.url)
-    yield page, asked
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def page(visit):
-    return visit[0]
-
-
-@pytest.fixture
-def context(chromium):
-    """A visitor without a past and without a service worker."""
-    context = chromium.new_context(service_workers="block")
-    yield context
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def runtime(bundle):
-    return LitertRuntime(bundle / "model.tflite")
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory) -> Path:
-    """A photograph-like picture, not square, every channel in use."""
-    path = tmp_path_factory.mktemp("picture") / "lesion.png"
-    assert cv2.imwrite(str(path), web_files.photograph())
-    return path
 
 
 def test_a_first_visit_is_small_and_asks_nobody_else(visit, server):
@@ -285,81 +224,6 @@ def test_it_goes_on_with_a_slow_processor(page, runtime, picture):
         assert_answers_as_python(chosen(page, picture), runtime, prepare(read_image(picture), PX))
     finally:
         session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
-
-
-def test_after_a_first_visit_it_works_without_a_network(chromium, bundle, runtime, picture):
-    context = chromium.new_context()
-    with web_pages.served(bundle) as server:
-        first = open_page(context, server.url)
-        first.wait_for_function("() => document.getElementById('offline').textContent.includes('offline')")
-        url = server.url
-        first.close()
-    again = open_page(context, url)  # nobody listens there any more
-    assert_answers_as_python(chosen(again, picture), runtime, prepare(read_image(picture), PX))
-    context.close()
-
-
-def test_an_altered_model_is_refused(context, bundle, server):
-    model = bytearray((bundle / "model.tflite").read_bytes())
-    model[len(model) // 2] ^= 1
-    with_altered(context, bundle, "model.tflite", bytes(model), listed=False)
-    page = context.new_page()
-    sentence = refused(page, lambda: page.goto(server.url))
-    assert "model.tflite is not the file this page was published with" in sentence
-    for control in ("#file", "#camera", "#sample"):
-        assert page.is_disabled(control)
-
-
-def test_a_card_that_it_cannot_serve_is_refused_in_words(page, bundle):
-    checked = """async (card) => {
-      const { checkCard } = await import("/card.js");
-      try { checkCard(card); } catch (error) { return error.message; }
-      return "";
-    }"""
-    for changes, sentence in REFUSED_CARDS:
-        assert sentence in page.evaluate(checked, json.loads(altered_card(bundle, **changes))), changes
-    for fine in ({}, {"operating_point": None}, {"quality": None}, {"colour_rule": None}):
-        assert page.evaluate(checked, json.loads(altered_card(bundle, **fine))) == ""
-
-
-def test_a_card_of_another_schema_and_another_model_are_refused(chromium, bundle, server):
-    for changes, sentence in (
-        ({"schema": "edgekd.card/2"}, "“edgekd.card/2”"),
-        ({"input_px": 64}, "page.json does not fit the model card"),
-    ):
-        context = chromium.new_context(service_workers="block")
-        with_altered(context, bundle, "card.json", altered_card(bundle, **changes), listed=True)
-        page = context.new_page()
-        assert sentence in refused(page, lambda page=page: page.goto(server.url))
-        context.close()
-
-
-def test_a_borderline_score_is_called_so(context, bundle, server, picture):
-    card = altered_card(bundle, operating_point=web_pages.with_band(50.0))
-    with_altered(context, bundle, "card.json", card, listed=True)
-    page = open_page(context, server.url)
-    assert chosen(page, picture)["call"] == "borderline"
-    assert page.inner_text("#verdict").startswith("Borderline: just")
-    assert "less than 50.00 from the threshold (views_of_one_lesion(0.95))" in page.inner_text("#explanation")
-
-
-def test_a_photo_that_cannot_be_judged_is_not(context, bundle, server, runtime, picture, tmp_path):
-    limit = {"measure": "brightness", "low": 60.0, "high": None, "rule": "given", "missed": None}
-    quality = {"rule": "edgekd.quality/1", "limits": [limit], "colours": "f" * 256, "images": 5, "refused": 0}
-    card = altered_card(bundle, quality=quality | {"fitted_on": "validation"})
-    with_altered(context, bundle, "card.json", card, listed=True)
-    page = open_page(context, server.url)
-    dark = tmp_path / "dark.png"
-    image = read_image(picture) // 8
-    assert cv2.imwrite(str(dark), image[:, :, ::-1])
-    page.set_input_files("#file", dark)
-    page.wait_for_selector("#answer[data-call='none']")
-    assert page.inner_text("#verdict") == "This photo cannot be judged" and page.is_hidden("#judged")
-    assert "it is too dark (brightness" in page.inner_text("#explanation")
-    anyway = answered(page, lambda: page.click("#anyway"))
-    assert_answers_as_python(anyway, runtime, prepare(image, PX))
-    assert "do not rely on it" in page.inner_text("#explanation")
-    assert chosen(page, picture)["call"] in ("malignant", "benign")
 
 
 def test_the_card_is_shown(page, bundle):

@@ -89,7 +89,8 @@ def _patient(card: ModelCard) -> str:
         return "The model takes the picture alone."
     return (
         f"The model takes a second input, `{card.patient.tensor}`: {', '.join(card.patient.names)}. "
-        f"{card.patient.rule}. {card.patient.missing}. An application without a form for it must "
+        f"{card.patient.rule}. {card.patient.missing}. Every question of a form may stay open: guess "
+        "nothing, and say beside the answer what was left empty. An application without a form for it must "
         "refuse the model."
     )
 

@@ -1,5 +1,7 @@
 // What the logits mean by the card, in numbers and in plain words. Numbers are float64, as in Python.
 
+import { fieldsOf } from "./patient.js";
+
 /** {score, probability, malignant, borderline}: malignant is null where the card has no operating point. */
 export function assess(card, logits) {
   const chosen = (wanted) => Array.from(logits).filter((_, at) => card.malignant.includes(card.labels[at]) === wanted);
@@ -48,6 +50,25 @@ export function explanation(card, { score, malignant, borderline }) {
   ];
   if (borderline) sentences.unshift(nearness(point));
   return sentences;
+}
+
+/** The fields of the card that `person` leaves open, as "age, sex and site"; "" for none. */
+export function leftEmpty({ patient }, person) {
+  return patient ? listed(fieldsOf(patient).filter((field) => !(field in person))) : "";
+}
+
+/** What the model knew of the person; none for a model of pictures alone. */
+export function knowledge(card, person) {
+  if (!card.patient) return [];
+  const told = fieldsOf(card.patient).filter((field) => field in person).map((field) => `${field} ${person[field]}`);
+  const open = leftEmpty(card, person), sentences = [];
+  if (told.length) sentences.push(`Beside the photo the model was told: ${told.join(", ")}.`);
+  if (open) sentences.push(`It answers without ${open}, left empty: the figures of its card were measured with all that the data set knew of each person.`);
+  return [sentences.join(" ")];
+}
+
+function listed(names) {
+  return names.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
 function nearness(point) {

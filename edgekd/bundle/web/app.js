@@ -4,11 +4,13 @@ import { assess } from "./answer.js";
 import { openBundle } from "./bundle.js";
 import { Refusal } from "./card.js";
 import { build, openEngine } from "./engine.js";
+import { encode } from "./patient.js";
+import { PersonForm } from "./person.js";
 import { PictureError, appliesProfiles, breath, networkInput, openPicture, readsTrulyHere } from "./picture.js";
 import { objections } from "./quality.js";
-import { goldenFile, goldenItems, selfCheck } from "./selfcheck.js";
+import { goldenFile, goldenRecord, selfCheck } from "./selfcheck.js";
 import { SquareChooser } from "./square.js";
-import { element, showAnswer, showCard, showError, showFacts, showSeen, showStatus, showTimes, showUnjudged } from "./view.js";
+import { element, showAnswer, showCard, showError, showFacts, showSeen, showStatus, showTimes, showUnasked, showUnjudged } from "./view.js";
 
 const WAY_IN = ["file", "camera", "sample", "check"].map(element);
 // Golden pictures that show a lesion: the others are there for their odd shapes.
@@ -18,13 +20,14 @@ const chooser = new SquareChooser(
   Object.fromEntries(["preview", "square", "side", "left", "top"].map((id) => [id, element(id)])),
   () => attempt(score));
 const started = start();
-let turn = 0; // what was begun before the last choice is not shown
+let choices = 0, turn = 0; // what was begun before the last choice is not shown
 let working = Promise.resolve(); // the network does one picture at a time
 let picture = null, decodeMs = 0, sample = 0, anyway = false;
+let fed = {}; // what was last made of a square of a picture: another age asks for no other pixels
 
 /**
- * {bundle, run, recolours, loadMs}: the checked files, the network, and whether the browser applies colour
- * profiles; null after a refusal, which is shown.
+ * {bundle, run, ask, recolours, loadMs}: the checked files, the network, what tells of the person, and whether
+ * the browser applies colour profiles; null after a refusal, which is shown.
  */
 async function start() {
   const begun = performance.now();
@@ -34,11 +37,12 @@ async function start() {
     const bundle = await openBundle();
     showCard(bundle);
     const run = await openEngine(bundle.model, bundle.page), recolours = await appliesProfiles();
-    await warmUp(run, bundle.page.input.px);
+    await warmUp(run, bundle);
+    const ask = openForm(bundle.card);
     showStatus("Ready.");
     element("sample").disabled = false;
     keepOffline();
-    return { bundle, run, recolours, loadMs: performance.now() - begun };
+    return { bundle, run, ask, recolours, loadMs: performance.now() - begun };
   } catch (error) {
     refuse(error);
     return null;
@@ -46,10 +50,21 @@ async function start() {
 }
 
 /** Go the way of a photo once with an empty one: the first time takes far longer than every other. */
-async function warmUp(run, px) {
+async function warmUp(run, { card, page: { input: { px } } }) {
   const side = Math.min(4 * px, 1024), bitmap = await createImageBitmap(new ImageData(side, side));
-  await run(await networkInput({ bitmap, alpha: false }, { left: 0, top: 0, side }, px));
+  await run(await networkInput({ bitmap, alpha: false }, { left: 0, top: 0, side }, px), bytesOf(card, {}));
   bitmap.close();
+}
+
+function bytesOf({ patient }, person) {
+  return patient ? encode(patient, person) : null;
+}
+
+/** A function that reads the form, {person, problem}; a model of pictures alone has no form. */
+function openForm({ patient }) {
+  if (!patient) return () => ({ person: {}, problem: "" });
+  const form = new PersonForm(element("person"), patient, () => picture && attempt(score));
+  return () => form.read();
 }
 
 function refuse(error) {
@@ -83,12 +98,14 @@ async function attempt(work) {
 }
 
 async function choose(file) {
-  const mine = ++turn, ready = await started;
+  const mine = ++choices;
+  turn++;
+  const ready = await started;
   if (!ready) return;
   showStatus("Reading the photo…");
   await breath();
   const begun = performance.now(), opened = await openPicture(file);
-  if (mine !== turn) return opened.bitmap.close();
+  if (mine !== choices) return opened.bitmap.close();
   decodeMs = performance.now() - begun;
   picture?.bitmap.close();
   picture = opened;
@@ -102,31 +119,46 @@ async function choose(file) {
 }
 
 async function score() {
-  const mine = ++turn, { bundle, run, loadMs } = await started, shown = picture, { square } = chooser;
+  const mine = ++turn;
   showStatus("Computing…");
-  await (working = working.catch(() => {}).then(async () => {
-    if (mine !== turn) return;
-    const times = { decodeMs, loadMs }, px = bundle.page.input.px;
-    const timed = async (name, work) => {
-      const begun = performance.now(), result = await work();
-      times[name] = performance.now() - begun;
-      return result;
-    };
-    const input = await timed("resizeMs", () => networkInput(shown, square, px));
-    const reasons = await timed("qualityMs", () => objections(bundle.card.quality, input, px));
-    const judged = !reasons.length || anyway;
-    const logits = await timed("networkMs", () => (judged ? run(input) : null));
-    if (mine !== turn) return;
-    showSeen(input, px, square, chooser.isCentre);
-    showTimes(times);
-    if (judged) showAnswer(bundle, logits, assess(bundle.card, logits), reasons);
-    else showUnjudged(reasons);
-  }));
+  try {
+    await (working = working.catch(() => {}).then(() => mine === turn && answer(mine)));
+  } catch (error) {
+    if (mine === turn) throw error; // else its photo was put away meanwhile
+  }
+}
+
+async function answer(mine) {
+  const { bundle, run, ask, loadMs } = await started, { square } = chooser;
+  const { input, reasons, times } = await look(picture, square, bundle);
+  const { person, problem } = ask(), judged = !reasons.length || anyway;
+  const logits = await timed(times, "networkMs", () => (judged && !problem ? run(input, bytesOf(bundle.card, person)) : null));
+  if (mine !== turn) return;
+  showSeen(input, bundle.page.input.px, square, chooser.isCentre);
+  showTimes({ ...times, decodeMs, loadMs });
+  if (!judged) showUnjudged(reasons);
+  else if (problem) showUnasked(problem);
+  else showAnswer(bundle, logits, assess(bundle.card, logits), { reasons, person });
+}
+
+/** {input, reasons, times} of a square of a photo: what the network is fed, and why it should not be judged. */
+async function look(shown, square, { card, page: { input: { px } } }) {
+  if (fed.shown === shown && fed.square === square) return fed;
+  const times = {};
+  const input = await timed(times, "resizeMs", () => networkInput(shown, square, px));
+  const reasons = await timed(times, "qualityMs", () => objections(card.quality, input, px));
+  return (fed = { shown, square, input, reasons, times });
+}
+
+async function timed(times, name, work) {
+  const begun = performance.now(), result = await work();
+  times[name] = performance.now() - begun;
+  return result;
 }
 
 async function trySample() {
   const { bundle } = await started;
-  const items = (await goldenItems(bundle.manifest)).filter(({ width, height }) => {
+  const items = (await goldenRecord(bundle.manifest)).items.filter(({ width, height }) => {
     const shorter = Math.min(width, height);
     return shorter >= SAMPLE_SIDE && Math.max(width, height) <= SAMPLE_ASPECT * shorter;
   });

@@ -64,7 +64,8 @@ function json(bytes, path) {
 }
 
 function checkPage(page, card) {
-  const fits = page.input?.px === card.input_px && page.output?.count === card.labels.length;
+  const fits = page.input?.px === card.input_px && page.output?.count === card.labels.length &&
+    (page.patient?.count ?? 0) === (card.patient?.columns.length ?? 0);
   if (page.schema !== PAGE_SCHEMA || page.input?.dtype !== "uint8" || !fits) {
     throw new Refusal("page.json does not fit the model card: this is the page of another model.");
   }

@@ -1,5 +1,6 @@
 // The model card: what this page can do with it, and why it refuses the rest.
 
+import * as patients from "./patient.js";
 import { isKnown } from "./quality.js";
 
 export const SCHEMA = "edgekd.card/1";
@@ -25,10 +26,7 @@ export function checkCard(card) {
     throw new Refusal(
       `This model wants hairs removed from the picture first (“${card.hair_removal}”), which this page cannot do.`);
   }
-  if (card.patient) {
-    throw new Refusal(
-      `This model also wants to know about the patient (${words(card.patient.fields)}), for which this page has no form.`);
-  }
+  if (card.patient) checkPatient(card.patient);
   if (card.pixel_rule !== PIXEL_RULE) throw new Refusal(`This page does not know the pixel rule “${card.pixel_rule}”.`);
   if (card.score_rule !== SCORE_RULE) throw new Refusal(`This page does not know the score rule “${card.score_rule}”.`);
   const strange = Object.keys(card).filter((name) => !FIELDS.has(name) && says(card[name]));
@@ -37,13 +35,25 @@ export function checkCard(card) {
   if (!makesSense(card)) throw new Refusal("The model card contradicts itself: its numbers or labels cannot be used.");
 }
 
+/** Nothing, when the form of this page can ask for all that the model takes beside the picture. */
+function checkPatient(patient) {
+  if (!patients.hasColumns(patient)) throw new Refusal("The model card contradicts itself: it names no patient columns.");
+  const beyond = patients.beyond(patient);
+  if (beyond.length) {
+    throw new Refusal(
+      `This model also wants to know ${words(beyond)} of the patient, which a page that sees one picture cannot tell it.`);
+  }
+  if (!patients.isKnown(patient)) throw new Refusal(`This page does not know the patient rule “${patient.rule}”.`);
+  if (!patients.makesSense(patient)) throw new Refusal("The model card contradicts itself: its patient columns cannot be used.");
+}
+
 /** Whether a field has anything to say. */
 function says(value) {
   return !(value === null || value === "none" || value === false || (typeof value === "object" && !Object.keys(value).length));
 }
 
 function words(names) {
-  return Array.isArray(names) ? names.join(", ") : String(names ?? "");
+  return names.join(", ");
 }
 
 function makesSense({ input_px: px, labels, malignant, temperature, operating_point: point }) {

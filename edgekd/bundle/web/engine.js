@@ -13,21 +13,42 @@ export function build() {
   return WebAssembly.validate(RELAXED) ? "litert_wasm_internal" : "litert_wasm_compat_internal";
 }
 
-/** A function from uint8 RGB [px][px][3] to the logits (Float32Array), for the bytes of a model file. */
+/**
+ * A function from uint8 RGB [px][px][3] and the bytes of the person (Uint8Array; null for a model of pictures
+ * alone) to the logits (Float32Array), for the bytes of a model file.
+ */
 export async function openEngine(model, page) {
   if (typeof WebAssembly !== "object") throw new Refusal("This browser has no WebAssembly: the model cannot run in it.");
   const runtime = await load();
   const compiled = await compile(runtime, model);
-  const { px } = page.input;
-  return async (pixels) => {
-    const input = new runtime.Tensor(pixels, [1, px, px, 3]);
-    const outputs = await compiled.run(input);
+  const shapes = shapesOf(page), order = inOrder(compiled.getInputDetails(), shapes);
+  return async (pixels, patient) => {
+    const given = { picture: pixels, patient };
+    const inputs = order.map((name) => new runtime.Tensor(given[name], shapes[name]));
+    const outputs = await compiled.run(inputs);
     try {
       return dequantized(outputs[0].toTypedArray(), page.output);
     } finally {
-      for (const tensor of [input, ...outputs]) tensor.delete();
+      for (const tensor of [...inputs, ...outputs]) tensor.delete();
     }
   };
+}
+
+/** The shapes of the inputs by what they take. */
+function shapesOf({ input: { px }, patient }) {
+  return { picture: [1, px, px, 3], ...(patient && { patient: [1, patient.count] }) };
+}
+
+/** What each input of the model takes, by its shape: either may come first. Throws a Refusal where one fits nothing. */
+export function inOrder(details, shapes) {
+  const names = Object.keys(shapes);
+  const order = details.map(({ dtype, shape }) => names.find((name) => dtype === "uint8" && `${shape}` === `${shapes[name]}`));
+  if (order.length !== names.length || !names.every((name) => order.includes(name))) {
+    const has = details.map(({ dtype, shape }) => `${dtype} [${shape}]`).join(" and ");
+    const wants = names.map((name) => `a ${name} of uint8 [${shapes[name]}]`).join(" and ");
+    throw new Refusal(`The model file does not fit its card: it takes ${has}, the card says ${wants}.`);
+  }
+  return order;
 }
 
 async function load() {

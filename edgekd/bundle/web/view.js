@@ -1,6 +1,7 @@
 // What the page shows: answer, card, times. Text is only ever set as text.
 
-import { explanation, headline, percent, signed } from "./answer.js";
+import { explanation, headline, knowledge, leftEmpty, percent, signed } from "./answer.js";
+import { fieldsOf } from "./patient.js";
 
 const VERDICTS = {
   passed: "passed: a loss of sensitivity above the margin is excluded",
@@ -32,31 +33,45 @@ export function showStatus(text, told = false) {
 
 /** A photo that is not judged, and the sentences why. */
 export function showUnjudged(reasons) {
-  element("answer").dataset.call = "none";
-  element("verdict").textContent = "This photo cannot be judged";
   const rest = "The model answers only about photos like those it was tested with. Take another one: sharp, well lit, close, one lesion in the middle.";
-  element("explanation").replaceChildren(made("p", outside(reasons)), made("p", rest));
+  showNothing("This photo cannot be judged", [outside(reasons), rest], reasons.join("; "));
   element("anyway").hidden = false;
+}
+
+/** No answer, because what was told of the person cannot be: `problem` says what. */
+export function showUnasked(problem) {
+  showNothing("No answer yet", [`${problem}.`], problem);
+}
+
+function showNothing(verdict, sentences, why) {
+  element("answer").dataset.call = "none";
+  element("verdict").textContent = verdict;
+  element("explanation").replaceChildren(...sentences.map((text) => made("p", text)));
+  element("anyway").hidden = true;
   element("judged").hidden = true;
-  showStatus(`This photo cannot be judged: ${reasons.join("; ")}.`, true);
+  showStatus(`${verdict}: ${why}.`, true);
 }
 
 function outside(reasons) {
   return `By the limits in the model card ${reasons.join("; ")}.`;
 }
 
-/** The answer; `reasons` are why the photo should not be judged, for somebody who wanted it anyway. */
-export function showAnswer({ card, manifest }, logits, answer, reasons) {
+/**
+ * The answer about a photo of `person`, {age, sex, site} less what is not known; `reasons` are why the photo
+ * should not be judged, for somebody who wanted it anyway.
+ */
+export function showAnswer({ card, manifest }, logits, answer, { reasons, person }) {
   const call = answer.malignant === null ? "none" : answer.borderline ? "borderline" : answer.malignant ? "malignant" : "benign";
   element("answer").dataset.call = call;
   element("verdict").textContent = headline(answer);
-  element("explanation").replaceChildren(...warnings(manifest, reasons), ...explanation(card, answer).map((text) => made("p", text)));
+  const sentences = [...explanation(card, answer), ...knowledge(card, person)], open = leftEmpty(card, person);
+  element("explanation").replaceChildren(...warnings(manifest, reasons), ...sentences.map((text) => made("p", text)));
   element("anyway").hidden = true;
   element("judged").hidden = false;
   showScale(card, answer);
   showFigures(card, answer);
   showLogits(card, logits);
-  showStatus(`${headline(answer)}. Score ${signed(answer.score)}. Not a diagnosis.`, true);
+  showStatus(`${headline(answer)}. Score ${signed(answer.score)}${open && `, without ${open}`}. Not a diagnosis.`, true);
 }
 
 function warnings({ verdict }, reasons) {
@@ -135,6 +150,7 @@ export function showCard({ manifest, card, model }) {
     ["Model", card.name, `${card.precision}, ${(model.length / 1000).toFixed(0)} kB`],
     ["Verification", VERDICTS[manifest.verdict] ?? "not told", card.margin ? `margin: ${card.margin} of sensitivity` : ""],
     ["Sees", `${card.input_px} × ${card.input_px} pixels`, "the centre square of the upright photo"],
+    ["Takes beside it", card.patient ? fieldsOf(card.patient).join(", ") : "nothing", card.patient ? "of the person; what stays empty counts as not known" : ""],
     ["Tells apart", card.labels.join(", "), `counts as malignant: ${card.malignant.join(", ")}`],
     ["Threshold", point ? signed(point.threshold) : "none", point ? `${point.rule}, fitted on ${point.fitted_on}` : "not verified"],
     ["Temperature", card.temperature.toFixed(3), "divides the score before it becomes a probability"],
