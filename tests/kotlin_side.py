@@ -19,6 +19,7 @@ from edgekd.imaging.resample import prepare, resize
 from edgekd.metrics.predictions import malignancy_score
 from edgekd.models.catalogue import CORE
 from edgekd.models.scaling import Scaling, scale
+from edgekd.patient_input import PatientInput
 from edgekd.photo_quality import COLOURS, PhotoLimit, PhotoQuality
 
 # Height × width → px: one pixel, lines, tiny, equal, enlarged, odd, far from square, huge sides, a photo.
@@ -138,7 +139,15 @@ def write_model(path: Path, precision: Precision, px: int) -> Path:
     return path
 
 
-def write_bundle_of(model: Path, folder: Path, precision: Precision, px: int) -> Path:
+def write_bundle_of(
+    model: Path,
+    folder: Path,
+    precision: Precision,
+    px: int,
+    *,
+    name: str = "",
+    patient: PatientInput | None = None,
+) -> Path:
     """The bundle for Android of `model`, made by `edgekd bundle`; its card has everything a card can have."""
     point = OperatingPoint(
         rule="sensitivity_at_least(0.9)",
@@ -155,11 +164,12 @@ def write_bundle_of(model: Path, folder: Path, precision: Precision, px: int) ->
         refused=1,
     )
     card = ModelCard(
-        name=f"kotlin-{precision}",
+        name=f"kotlin-{name or precision}",
         precision=precision,
         input_px=px,
         labels=LABELS,
         malignant=MALIGNANT,
+        patient=patient,
         operating_point=point,
         temperature=1.3,
         quality=quality,

@@ -300,6 +300,17 @@ def small_bundle(work: Path) -> Path:
     return work / "bundle"
 
 
+def person_bundles(folder: Path) -> None:
+    """Bundles of networks that also take a person, below `folder`."""
+    sys.path.insert(0, str(ROOT.parent / "tests"))
+    import kotlin_person
+
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as made:
+        for bundle in kotlin_person.write_person_bundles(Path(made)):
+            shutil.copytree(bundle, folder / bundle.name)
+
+
 def java() -> str:
     """The Java program."""
     return build.java()

@@ -1,10 +1,10 @@
 """The app's screens on a desktop JVM, the network really running: `python android_demo/ci/robolectric.py`.
 
 Robolectric gives Android 15's own classes with their real graphics; the engine is LiteRT's library from
-the Python wheel, through core's JVM engine. Without --bundle a small one is made on the spot; pictures
-of the screens and the benchmark records go to --out. Needs the project's environment, a JDK 17, Debian's
-aapt and android-framework-res, and Maven Central once (390 MB in the cache; the two files of androidx.test
-come from Google's Maven repository where Central has them not).
+the Python wheel, through core's JVM engine. Without --bundle a small one is made on the spot, and two of
+models that take a person in any case; pictures of the screens and the benchmark records go to --out. Needs
+the project's environment, a JDK 17, Debian's aapt and android-framework-res, and Maven Central once (390 MB
+in the cache; the two files of androidx.test come from Google's Maven repository where Central has them not).
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _classes() -> list[str]:
 
 def _test(work: Path, bundle: Path, out: Path, classes: Sequence[str]) -> int:
     assets = apk_build.assets_of(bundle, work)
+    apk_build.person_bundles(assets / "persons")
     app = apk_build.build_app(work, assets)
     libraries = _libraries()
     sources = [TESTS, DESKTOP]

@@ -20,9 +20,11 @@ from pathlib import Path
 
 import pytest
 
+import kotlin_person
 import kotlin_side
 from command import edgekd
 from conftest import ROOT
+from edgekd.card import read_card
 from edgekd.config import Precision
 from edgekd.imaging.decode import read_image
 from edgekd_bench.compare import differences
@@ -48,13 +50,13 @@ def jars() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A bundle of an 8-bit model and one of a float model, of different input."""
+    """Bundles of an 8-bit and of a float model, of different input, and of two that also take a person."""
     folder = tmp_path_factory.mktemp("bundles")
     made = []
     for precision, px in MODELS:
         model = kotlin_side.write_model(folder / f"{precision}.tflite", precision, px)
         made.append(kotlin_side.write_bundle_of(model, folder / precision, precision, px))
-    return made
+    return made + kotlin_person.write_person_bundles(folder)
 
 
 def junit(jars: dict[str, list[str]], classes: list[str], **properties: object) -> str:
@@ -97,19 +99,20 @@ def test_the_library_needs_no_invokedynamic_and_no_platform(jars: dict[str, list
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A folder of pictures, logits and what Python makes of them, and how many bytes there are to compare."""
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]:
+    """A folder of what Python makes of pictures, logits and persons; how many bytes and how many persons."""
     folder = tmp_path_factory.mktemp("vectors")
-    return folder, kotlin_side.write_vectors(folder)
+    return folder, kotlin_side.write_vectors(folder), kotlin_person.write_person_vectors(folder)
 
 
-def test_every_pixel_and_score(jars: dict[str, list[str]], vectors: tuple[Path, int]) -> None:
-    folder, written = vectors
-    assert written >= 1_000_000
+def test_every_pixel_score_and_person(jars: dict[str, list[str]], vectors: tuple[Path, int, int]) -> None:
+    folder, written, persons = vectors
+    assert written >= 1_000_000 and persons >= 3_000
     said = junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=folder)
     compared = re.search(r"compared (\d+) bytes, (\d+) shapes", said)
     assert compared and int(compared[1]) == written and int(compared[2]) >= 30, said
     assert re.search(r"compared \d{4,} scores", said) and re.search(r"compared \d{2,} photos", said)
+    assert f"compared {persons} persons" in said
 
 
 @pytest.mark.real
@@ -117,11 +120,12 @@ def test_every_pixel_of_real_images(jars: dict[str, list[str]], shared: Path, tm
     files = sorted((shared / "data").rglob("*.jpg"))[::25][:60]
     assert len(files) >= 20
     written = kotlin_side.write_vectors(tmp_path, [read_image(file) for file in files])
+    kotlin_person.write_person_vectors(tmp_path)
     said = junit(jars, ["org.edgekd.core.VectorsTest"], edgekd_vectors=tmp_path)
     assert f"compared {written} bytes" in said
 
 
-def test_a_byte_that_differs_is_noticed(jars: dict[str, list[str]], vectors: tuple[Path, int]) -> None:
+def test_a_byte_that_differs_is_noticed(jars: dict[str, list[str]], vectors: tuple[Path, int, int]) -> None:
     """The comparison compares: one grey level in one byte of one picture fails it."""
     one = vectors[0] / "020.out"
     right = one.read_bytes()
@@ -138,8 +142,20 @@ def test_real_inference(jars: dict[str, list[str]], bundles: list[Path]) -> None
     said = junit(
         jars, [f"org.edgekd.jvm.{name}" for name in ("GoldenTest", "AllocationTest")], **litert(bundles)
     )
-    for precision, _ in MODELS:
-        assert re.search(rf"kotlin-{precision}: All \d+ golden pictures give the answer of Python", said)
+    for bundle in bundles:
+        assert re.search(rf"kotlin-{bundle.name}: All \d+ golden pictures give the answer of Python", said)
+
+
+def test_what_is_known_of_a_person_moves_the_answer_as_in_python(
+    jars: dict[str, list[str]], bundles: list[Path], tmp_path: Path
+) -> None:
+    """Of two 8-bit models with a second input, which comes first in one file and last in the other."""
+    models = bundles[len(MODELS) :]
+    written = kotlin_person.write_person_answers(tmp_path, models)
+    said = junit(jars, ["org.edgekd.jvm.PersonTest"], edgekd_persons=tmp_path, **litert(bundles))
+    compared = re.findall(r"kotlin-(\S+): (\d+) persons$", said, re.MULTILINE)
+    assert [name for name, _ in compared] == [model.name for model in models]
+    assert sum(int(count) for _, count in compared) == written >= 15
 
 
 def test_the_pixel_paths_are_timed_against_each_other(
@@ -169,13 +185,17 @@ def records(
 
 def test_records_are_read(records: Path, bundles: list[Path]) -> None:
     found = {path.stem: read_bench(path) for path in records.iterdir()}
-    assert set(found) == {"ok-0", "ok-1", "again", "emulator", "no-gpu", "broken", "mismatch"}
-    for number, ((precision, px), bundle) in enumerate(zip(MODELS, bundles, strict=True)):
-        record = found[f"ok-{number}"]
+    measured = {f"ok-{number}": bundle for number, bundle in enumerate(bundles)}
+    assert set(found) == {*measured, "again", "emulator", "no-gpu", "broken", "mismatch"}
+    for name, bundle in measured.items():
+        record, card = found[name], read_card(bundle / "card.json")
         manifest = json.loads((bundle / "manifest.json").read_text())
         assert record.model.sha256 == manifest["files"]["model.tflite"]["sha256"]
-        assert (record.model.precision, record.model.input[0].shape) == (precision, (1, px, px, 3))
-        assert file_name(record) == f"kotlin-{precision}@cpu-1t.json"
+        assert record.model.precision == card.precision
+        person = [(1, len(card.patient.columns))] if card.patient else []
+        shapes = [(1, card.input_px, card.input_px, 3), *person]
+        assert [one.shape for one in record.model.input] == shapes
+        assert file_name(record) == f"kotlin-{bundle.name}@cpu-1t.json"
         _check_latency(record)
     assert found["ok-0"].device.cpu == "Maker Model (Chip) “ü”"
     assert found["again"].noise[0] == "power saving is on"

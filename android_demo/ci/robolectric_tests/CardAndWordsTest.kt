@@ -73,13 +73,14 @@ class CardAndWordsTest {
         val facts = TfliteFacts.of(golden("model.tflite"))
         val card = Bundle.open(app.files).card
         val engine = app.engines.open(Bundle.open(app.files), Accelerator.CPU)
-        assertEquals(1, facts.inputCount)
-        assertEquals(TfliteFacts.UINT8, facts.input.type)
-        assertEquals(listOf(1, card.inputPx, card.inputPx, 3), facts.input.shape)
+        val input = facts.inputs.first { it.shape.size == 4 }
+        assertEquals(TfliteFacts.UINT8, input.type)
+        assertEquals(listOf(1, card.inputPx, card.inputPx, 3), input.shape)
+        assertEquals(card.patient?.columns?.size ?: 0, facts.places.patientLength)
         assertEquals(card.labels.size, facts.output.shape.last())
         val item = Bundle.open(app.files).golden().items.first()
         val logits = FloatArray(engine.logitCount)
-        engine.feed(golden(item.input))
+        engine.feed(golden(item.input), Bundle.open(app.files).golden().patient)
         engine.invoke()
         engine.read(logits)
         engine.close()

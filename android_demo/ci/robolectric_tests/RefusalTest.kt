@@ -78,10 +78,11 @@ class RefusalTest {
     }
 
     @Test
-    fun `a second input`() {
-        val age = JSONObject().put("field", "age")
-        val said = refusedCard { it.put("patient", JSONObject().put("columns", JSONArray().put(age))) }
-        assertEquals(string(R.string.error_patient, "age"), said)
+    fun `what nobody can be asked of themselves`() {
+        val columns = JSONArray()
+        for (field in listOf("age", "patient_images")) columns.put(JSONObject().put("field", field))
+        val said = refusedCard { it.put("patient", JSONObject().put("columns", columns)) }
+        assertEquals(string(R.string.error_patient, "patient_images"), said)
     }
 
     @Test

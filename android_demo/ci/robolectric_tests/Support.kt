@@ -6,6 +6,7 @@ import android.graphics.Canvas
 import android.net.Uri
 import android.os.Looper
 import android.view.View
+import android.view.ViewGroup
 import android.widget.TextView
 import org.edgekd.core.Bundle
 import org.edgekd.core.BundleFiles
@@ -92,9 +93,9 @@ internal fun photoOf(open: () -> InputStream): Uri {
 
 internal fun golden(name: String): ByteArray = app.files.open(name).use { it.readBytes() }
 
-/** The bundle of the assets as files of one's own, to be spoiled. */
-internal class OwnBundle : BundleFiles {
-    private val content = AssetFiles(app.assets, App.ASSETS).let { from ->
+/** A bundle of the assets as files of one's own, to be spoiled. */
+internal class OwnBundle(folder: String = App.ASSETS) : BundleFiles {
+    private val content = AssetFiles(app.assets, folder).let { from ->
         from.names().associateWithTo(HashMap()) { name -> from.open(name).use(InputStream::readBytes) }
     }
 
@@ -164,6 +165,12 @@ internal fun pattern(width: Int, height: Int): Bitmap {
 
 internal fun encoded(bitmap: Bitmap, format: Bitmap.CompressFormat): ByteArray =
     java.io.ByteArrayOutputStream().also { bitmap.compress(format, 92, it) }.toByteArray()
+
+/** [view] and all below it. */
+internal fun all(view: View): List<View> {
+    val group = view as? ViewGroup ?: return listOf(view)
+    return listOf(view) + (0 until group.childCount).flatMap { all(group.getChildAt(it)) }
+}
 
 internal fun Activity.text(id: Int): String = part<TextView>(id).text.toString()
 

@@ -21,17 +21,21 @@ internal class LiteRtEngine(
     private var stored = ByteArray(0)
     private var real = FloatArray(0)
 
-    override val inputPx: Int = model.input.shape[1]
+    override val inputPx: Int = model.places.px
+    override val patientLength: Int = model.places.patientLength
     override val logitCount: Int = model.output.shape.last()
 
     init {
-        if (model.inputCount != 1 || model.input.type != TfliteFacts.UINT8) {
+        if (model.inputs.any { it.type != TfliteFacts.UINT8 }) {
             close()
-            throw EdgekdError.EngineMismatch("one input of uint8 is expected")
+            throw EdgekdError.EngineMismatch("inputs of uint8 are expected")
         }
     }
 
-    override fun feed(pixels: ByteArray) = doing { inputs[0].writeInt8(pixels) }
+    override fun feed(pixels: ByteArray, patient: ByteArray) = doing {
+        inputs[model.places.image].writeInt8(pixels)
+        model.places.patient?.let { inputs[it].writeInt8(patient) }
+    }
 
     /** Runs and fetches the answer: on a GPU the run alone only queues the work. */
     override fun invoke() = doing {

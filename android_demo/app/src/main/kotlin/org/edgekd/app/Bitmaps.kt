@@ -3,10 +3,11 @@ package org.edgekd.app
 import android.graphics.Bitmap
 import org.edgekd.core.Assessment
 import org.edgekd.core.LesionClassifier
+import org.edgekd.core.Person
 import org.edgekd.core.Picture
 
 /**
- * The assessment of an upright [bitmap] in its full size, anywhere but on the main thread.
+ * The assessment of an upright [bitmap] of [person] in its full size, anywhere but on the main thread.
  *
  *     LesionClassifier(bundle, engine).use { it.classify(bitmap) }
  *
@@ -16,7 +17,8 @@ import org.edgekd.core.Picture
  * @throws org.edgekd.core.EdgekdError it is too large, or the model could not be run
  * @throws IllegalStateException its pixels lie in the GPU (`Bitmap.Config.HARDWARE`), or it was recycled
  */
-fun LesionClassifier.classify(bitmap: Bitmap): Assessment = classify(BitmapPicture(bitmap))
+fun LesionClassifier.classify(bitmap: Bitmap, person: Person = Person.UNKNOWN): Assessment =
+    classify(BitmapPicture(bitmap), person)
 
 /** [bitmap] as core reads pictures; nothing is copied. */
 class BitmapPicture(private val bitmap: Bitmap) : Picture {

@@ -50,6 +50,7 @@ class CardActivity : Activity() {
             },
             R.string.card_score to "${card.scoreRule}\n${getString(R.string.card_temperature, "${card.temperature}")}",
             R.string.card_quality to quality(card),
+            R.string.card_person to person(card),
             R.string.card_pixels to card.pixelRule.replace("input_px", "${card.inputPx} px"),
             R.string.card_file to file(bundle),
             R.string.card_provenance to (card.provenance + bundle.manifest.tools).entries
@@ -78,6 +79,16 @@ class CardActivity : Activity() {
             getString(R.string.card_at_most, limit.measure, "${limit.high}")
         }
     }.ifEmpty { getString(R.string.card_quality_none) }
+
+    /** What the model takes of a person; numbers with the ends seen in training. */
+    private fun person(card: Card): String = card.patient?.run {
+        fields.joinToString("\n") { field ->
+            val column = columns.first { it.field == field }
+            val range = getString(R.string.card_range, "${column.low}", "${column.high}")
+            val takes = categories(field).joinToString(", ").ifEmpty { range }
+            getString(R.string.card_line, getString(PersonForm.nameOf(field)), takes)
+        }
+    } ?: getString(R.string.card_person_none)
 
     private fun file(bundle: ModelBundle): String = getString(
         R.string.card_file_body,

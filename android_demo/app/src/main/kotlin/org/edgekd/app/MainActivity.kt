@@ -14,7 +14,7 @@ import android.widget.RadioGroup
 /** The first screen: a photo in, an answer out, and before both that it is not a diagnosis. */
 open class MainActivity : Activity() {
     private val session by lazy { (application as App).session }
-    private val page by lazy { MainPage(part(R.id.page)) }
+    private val page by lazy { MainPage(part(R.id.page), session::tell) }
     private val listener: (State) -> Unit = { page.show(it) }
     private var taken: Uri? = null
 
@@ -26,6 +26,8 @@ open class MainActivity : Activity() {
         saved?.uri(PHOTO)?.takeIf { session.state.photo == null }?.let(session::look)
         onClick(R.id.choose) { choose() }
         onClick(R.id.take) { take() }
+        onClick(R.id.again) { session.again() }
+        onClick(R.id.forget) { session.tell(Told()) }
         onClick(R.id.about) { startActivity(Intent(this, CardActivity::class.java)) }
         onClick(R.id.bench) { startActivity(Intent(this, BenchActivity::class.java)) }
     }

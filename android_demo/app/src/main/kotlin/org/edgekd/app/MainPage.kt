@@ -1,5 +1,6 @@
 package org.edgekd.app
 
+import android.graphics.Rect
 import android.view.LayoutInflater
 import android.view.View
 import android.view.ViewGroup
@@ -12,9 +13,10 @@ import android.widget.TextView
 import org.edgekd.core.Card
 import org.edgekd.core.EngineFacts
 
-/** The views of the first screen, and how a [State] looks in them. */
-class MainPage(private val page: ScrollView) {
+/** The views of the first screen, and how a [State] looks in them; [tell] hears what is told of the person. */
+class MainPage(private val page: ScrollView, tell: (Told) -> Unit = {}) {
     private val resources = page.resources
+    private val person = PersonForm(page.part(R.id.person), tell)
     private var shown: Answer? = null
 
     /** Makes the page look like [state]. */
@@ -25,6 +27,8 @@ class MainPage(private val page: ScrollView) {
         showEngine(state)
         val card = state.bundle?.card
         val answer = state.answer
+        person.show(card?.patient, state.told)
+        if (state.stale && shown != null) keepInView(R.id.person)
         show(R.id.answer, answer != null)
         show(R.id.details, answer != null)
         if (card != null && answer != null && answer !== shown) showAnswer(Words(resources, card), card, answer)
@@ -53,13 +57,16 @@ class MainPage(private val page: ScrollView) {
             null -> when {
                 state.refusal != null -> R.string.waiting_for_model
                 state.running == null -> R.string.waiting_for_engine
+                state.told.person == null -> R.string.waiting_for_age
+                state.stale -> R.string.person_changed
                 else -> R.string.ready
             }
         }
         text(R.id.status, resources.getString(status))
         show(R.id.busy, state.busy != null)
-        val usable = state.running != null && state.busy == null
-        for (id in listOf(R.id.choose, R.id.take)) page.part<Button>(id).isEnabled = usable
+        val usable = state.running != null && state.busy == null && state.told.person != null
+        for (id in listOf(R.id.choose, R.id.take, R.id.again)) page.part<Button>(id).isEnabled = usable
+        show(R.id.again, state.stale)
         for (id in listOf(R.id.about, R.id.bench)) {
             page.part<Button>(id).isEnabled = state.bundle != null
         }
@@ -86,6 +93,9 @@ class MainPage(private val page: ScrollView) {
         text(R.id.verdict_body, words.verdictBody(found))
         text(R.id.score, words.score(found))
         text(R.id.meaning, words.meaning())
+        val known = words.person(answer.told, found)
+        show(R.id.known, known != null)
+        text(R.id.known, known.orEmpty())
         text(R.id.probability, words.probability(found))
         page.part<ScoreView>(R.id.gauge).show(card, found.score, found.malignant, words.gauge(found))
         page.part<ImageView>(R.id.seen).setImageBitmap(answer.seen)
@@ -122,6 +132,14 @@ class MainPage(private val page: ScrollView) {
             row.part<TextView>(R.id.row_name).text = name
             row.part<TextView>(R.id.row_value).text = value
             table.addView(row)
+        }
+    }
+
+    /** What stood above is gone: who is at the form should not have to look for it. */
+    private fun keepInView(id: Int) {
+        page.post {
+            val view = page.part<View>(id)
+            view.requestRectangleOnScreen(Rect(0, 0, view.width, view.height))
         }
     }
 

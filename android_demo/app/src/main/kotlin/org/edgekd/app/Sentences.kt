@@ -2,6 +2,7 @@ package org.edgekd.app
 
 import android.content.res.Resources
 import org.edgekd.core.EdgekdError
+import org.edgekd.core.Person
 import org.edgekd.core.PictureLimits
 
 /** Every error as one sentence for the user, from the app's resources. */
@@ -30,6 +31,7 @@ class Sentences(private val resources: Resources) {
             say(R.string.error_too_large, error.width, error.height, PictureLimits.MAX_PIXELS / MILLION)
         is EdgekdError.EmptyPicture -> say(R.string.error_empty_picture)
         is EdgekdError.UnreadablePicture -> say(R.string.error_unreadable, error.detail)
+        is EdgekdError.ImpossibleAge -> say(R.string.error_age, Person.MAX_AGE_YEARS)
         is EdgekdError.EngineMismatch -> say(R.string.error_mismatch, error.detail)
         is EdgekdError.EngineFailed -> say(R.string.error_engine, error.detail)
         is EdgekdError.AcceleratorUnavailable ->

@@ -6,10 +6,17 @@ import org.edgekd.core.Assessment
 import org.edgekd.core.Bundle
 import org.edgekd.core.EngineFacts
 import org.edgekd.core.LesionClassifier
+import org.edgekd.core.Person
 import org.edgekd.core.Picture
 
-/** What was found in a photo: [seen] is the network's input; times beside those of [assessment]. */
-class Answer(val assessment: Assessment, val seen: Bitmap, val openingNs: Long, val totalNs: Long)
+/** What was found in a photo of whom was [told]: [seen] is the network's input; times beside those of [assessment]. */
+class Answer(
+    val assessment: Assessment,
+    val seen: Bitmap,
+    val told: Told,
+    val openingNs: Long,
+    val totalNs: Long,
+)
 
 /** What keeps the worker busy. */
 enum class Busy { OPENING, LOOKING }
@@ -19,6 +26,7 @@ enum class Busy { OPENING, LOOKING }
  *
  * [refusal] says why the bundle is not used: then there is no [bundle] and never will be. [running] is what
  * really computes, null while no engine is open, whatever was [asked] for. [problem] is what went wrong last.
+ * [told] is what is known of the person; where it changed after the photo was looked at, that is [stale].
  */
 data class State(
     val bundle: Bundle? = null,
@@ -29,6 +37,8 @@ data class State(
     val problem: String? = null,
     val photo: Uri? = null,
     val answer: Answer? = null,
+    val told: Told = Told(),
+    val stale: Boolean = false,
 )
 
 /**
@@ -66,21 +76,26 @@ class Session(private val app: App) {
     /** Opens the model on [accelerator], and on nothing else; the photo is looked at again. */
     fun choose(accelerator: Accelerator) {
         if (accelerator == state.asked || state.refusal != null) return
-        val photo = state.photo
         wish { it.copy(asked = accelerator, busy = Busy.OPENING, running = null, answer = null) }
         val bundle = state.bundle ?: return // openBundle will open what is asked for by then
-        val wish = wishes
-        app.worker.execute {
-            val opened = openEngine(bundle, accelerator, wish)
-            if (opened && photo != null) lookAt(photo, wish)
-        }
+        openAndLook(bundle)
     }
 
     /** Looks at the photo at [uri]. */
     fun look(uri: Uri) {
         wish { it.copy(busy = Busy.LOOKING, photo = uri, answer = null) }
-        val wish = wishes
-        app.worker.execute { lookAt(uri, wish) }
+        val (wish, told) = wishes to state.told
+        app.worker.execute { lookAt(uri, told, wish) }
+    }
+
+    /** Looks at the last photo again, with what is known of the person now. */
+    fun again() {
+        state.photo?.let(::look)
+    }
+
+    /** Takes what was [told] of the person; an answer about somebody else is not shown any longer. */
+    fun tell(told: Told) {
+        if (told != state.told) show(state.copy(told = told, answer = null, stale = state.photo != null))
     }
 
     /** Shows what went wrong outside: a camera that is not there, a permission that was not given. */
@@ -90,13 +105,18 @@ class Session(private val app: App) {
         val opened = runCatching { Bundle.open(app.files) }
         onScreen {
             opened.onSuccess { bundle ->
-                val (asked, photo, wish) = Triple(state.asked, state.photo, wishes)
                 show(state.copy(bundle = bundle))
-                app.worker.execute {
-                    if (openEngine(bundle, asked, wish) && photo != null) lookAt(photo, wish)
-                }
+                openAndLook(bundle)
             }
             opened.onFailure { show(state.copy(refusal = sentences.of(it), busy = null)) }
+        }
+    }
+
+    private fun openAndLook(bundle: Bundle) {
+        val (wish, wanted) = wishes to state
+        app.worker.execute {
+            val opened = openEngine(bundle, wanted.asked, wish)
+            if (opened && wanted.photo != null) lookAt(wanted.photo, wanted.told, wish)
         }
     }
 
@@ -116,28 +136,30 @@ class Session(private val app: App) {
         return opened.isSuccess
     }
 
-    private fun lookAt(uri: Uri, wish: Int) {
-        val open = classifier ?: return onScreen(wish) { show(state.copy(busy = null)) }
-        val answer = runCatching { answer(open, uri) }
+    private fun lookAt(uri: Uri, told: Told, wish: Int) {
+        val (open, person) = classifier to told.person
+        if (open == null || person == null) return onScreen(wish) { show(state.copy(busy = null)) }
+        val answer = runCatching { answer(open, uri, told, person) }
         onScreen(wish) {
-            show(state.copy(busy = null, answer = answer.getOrNull(), problem = answer.problem()))
+            val current = answer.getOrNull()?.takeIf { told == state.told }
+            show(state.copy(busy = null, answer = current, problem = answer.problem()))
         }
     }
 
-    private fun answer(open: LesionClassifier, uri: Uri): Answer {
+    private fun answer(open: LesionClassifier, uri: Uri, told: Told, person: Person): Answer {
         val start = System.nanoTime()
         return photos.open(uri).use { photo ->
             val opened = System.nanoTime()
-            val (assessment, seen) = assess(open, photo.picture)
-            Answer(assessment, seen, opened - start, System.nanoTime() - start)
+            val (assessment, seen) = assess(open, photo.picture, person)
+            Answer(assessment, seen, told, opened - start, System.nanoTime() - start)
         }
     }
 
-    private fun assess(open: LesionClassifier, picture: Picture): Pair<Assessment, Bitmap> {
+    private fun assess(open: LesionClassifier, picture: Picture, person: Person): Pair<Assessment, Bitmap> {
         val start = System.nanoTime()
         val pixels = open.prepare(picture)
         val prepared = System.nanoTime() - start
-        val found = open.assess(pixels)
+        val found = open.assess(pixels, person)
         val timings = found.timings.copy(preprocessNs = prepared, totalNs = prepared + found.timings.totalNs)
         return found.copy(timings = timings) to bitmap(pixels, open.card.inputPx)
     }
@@ -154,7 +176,7 @@ class Session(private val app: App) {
 
     private fun wish(change: (State) -> State) {
         wishes++
-        show(change(state).copy(problem = null))
+        show(change(state).copy(problem = null, stale = false))
     }
 
     private fun onScreen(wish: Int, change: () -> Unit) = onScreen { if (wish == wishes) change() }

@@ -1,19 +1,28 @@
 package org.edgekd.app
 
 import org.edgekd.core.EdgekdError
+import org.edgekd.core.InputTensor
+import org.edgekd.core.ModelInputs
+import org.edgekd.core.Quantization
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 /**
- * What LiteRT's Kotlin interface does not tell of a `.tflite` file: types, shapes and quantization of the first
- * [input] and [output] of the first graph, and how many inputs there are.
+ * What LiteRT's Kotlin interface does not tell of a `.tflite` file: types, shapes and quantization of the
+ * [inputs], in the order of LiteRT's buffers (the first signature's, else the first graph's), and of the first
+ * [output]; which input takes what is in [places].
  *
  * The file is a FlatBuffer (https://flatbuffers.dev/internals): tables whose fields are found through a table of
  * offsets; the numbers of the fields below are those of TensorFlow's schema.fbs.
  */
-internal class TfliteFacts private constructor(val inputCount: Int, val input: Tensor, val output: Tensor) {
+internal class TfliteFacts private constructor(val inputs: List<Tensor>, val output: Tensor) {
+    val places: ModelInputs = ModelInputs.of(inputs.map(Tensor::asInput))
+
     /** One tensor; [scale] is 0 where it is not quantized. */
-    class Tensor(val type: Int, val shape: List<Int>, val scale: Float, val zeroPoint: Int)
+    class Tensor(val type: Int, val shape: List<Int>, val scale: Float, val zeroPoint: Int) {
+        fun asInput(): InputTensor =
+            InputTensor(shape, type == INT8, if (scale == 0f) null else Quantization(scale, zeroPoint))
+    }
 
     private class Reader(bytes: ByteArray) {
         private val file = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
@@ -38,6 +47,8 @@ internal class TfliteFacts private constructor(val inputCount: Int, val input: T
 
         fun tableIn(vector: Int, index: Int): Int = follow(vector + INT * (index + 1))
 
+        fun number(at: Int?): Int = at?.let(file::getInt) ?: 0
+
         fun byte(at: Int?): Int = at?.let { file.get(it).toInt() } ?: 0
 
         fun float(vector: Int): Float = file.getFloat(vector + INT)
@@ -53,6 +64,9 @@ internal class TfliteFacts private constructor(val inputCount: Int, val input: T
         private const val HEADER = 4
         private const val INT = 4
         private const val SUBGRAPHS = 2
+        private const val SIGNATURES = 7
+        private const val SIGNATURE_INPUTS = 0
+        private const val TENSOR_INDEX = 1
         private const val TENSORS = 0
         private const val INPUTS = 1
         private const val OUTPUTS = 2
@@ -66,6 +80,7 @@ internal class TfliteFacts private constructor(val inputCount: Int, val input: T
          * The facts of the model in [bytes].
          *
          * @throws EdgekdError.EngineFailed it is no such file
+         * @throws EdgekdError.EngineMismatch its inputs are not a picture and at most one person
          */
         fun of(bytes: ByteArray): TfliteFacts = try {
             read(Reader(bytes))
@@ -78,13 +93,23 @@ internal class TfliteFacts private constructor(val inputCount: Int, val input: T
         private fun read(file: Reader): TfliteFacts {
             val graph = file.tableIn(checkNotNull(file.vector(file.root(), SUBGRAPHS)), 0)
             val tensors = checkNotNull(file.vector(graph, TENSORS))
-            val inputs = checkNotNull(file.vector(graph, INPUTS))
+            val inputs = signed(file) ?: graphInputs(file, checkNotNull(file.vector(graph, INPUTS)))
             val outputs = checkNotNull(file.vector(graph, OUTPUTS))
             return TfliteFacts(
-                inputCount = file.size(inputs),
-                input = tensor(file, file.tableIn(tensors, file.int(inputs, 0))),
+                inputs = inputs.map { tensor(file, file.tableIn(tensors, it)) },
                 output = tensor(file, file.tableIn(tensors, file.int(outputs, 0))),
             )
+        }
+
+        private fun graphInputs(file: Reader, inputs: Int): List<Int> =
+            (0 until file.size(inputs)).map { file.int(inputs, it) }
+
+        /** The input tensors in the order of the first signature; null where the file has none. */
+        private fun signed(file: Reader): List<Int>? {
+            val signatures = file.vector(file.root(), SIGNATURES)
+            if (signatures == null || file.size(signatures) == 0) return null
+            val inputs = checkNotNull(file.vector(file.tableIn(signatures, 0), SIGNATURE_INPUTS))
+            return (0 until file.size(inputs)).map { file.number(file.field(file.tableIn(inputs, it), TENSOR_INDEX)) }
         }
 
         private fun tensor(file: Reader, table: Int): Tensor {

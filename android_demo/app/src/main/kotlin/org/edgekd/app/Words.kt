@@ -46,6 +46,17 @@ class Words(private val resources: Resources, private val card: Card) {
         }
     }
 
+    /** What the model was [told] of the person and what not; null where it takes pictures alone. */
+    fun person(told: Told, found: Assessment): String? {
+        val (open, known) = card.patient?.fields?.partition { it in found.without } ?: return null
+        val said = known.joinToString(", ") { "${resources.getString(PersonForm.nameOf(it))} ${told.said(it)}" }
+        val empty = open.joinToString(", ") { resources.getString(PersonForm.nameOf(it)) }
+        return listOfNotNull(
+            said.ifEmpty { null }?.let { resources.getString(R.string.person_told, it) },
+            empty.ifEmpty { null }?.let { resources.getString(R.string.person_without, it) },
+        ).joinToString(" ")
+    }
+
     /** The calibrated probability, with what it is a probability of. */
     fun probability(found: Assessment): String {
         val percent = String.format(locale, "%.0f %%", found.probability * PERCENT)

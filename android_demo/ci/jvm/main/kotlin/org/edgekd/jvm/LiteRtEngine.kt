@@ -7,6 +7,8 @@ import com.sun.jna.Pointer
 import org.edgekd.core.EdgekdError
 import org.edgekd.core.Engine
 import org.edgekd.core.EngineFacts
+import org.edgekd.core.InputTensor
+import org.edgekd.core.ModelInputs
 import org.edgekd.core.Quantization
 import org.edgekd.jvm.LiteRt.Companion.address
 import org.edgekd.jvm.LiteRt.Companion.check
@@ -15,7 +17,8 @@ import org.edgekd.jvm.LiteRt.Companion.check
  * LiteRT's CPU kernels (XNNPACK) on a JVM: the C library of the Python wheel [library], version [version], with
  * the model in the bytes [model].
  *
- * Input: one picture, uint8 or int8 (bytes less 128, as in Python). Output: one vector, float32, uint8 or int8.
+ * Inputs: one picture and perhaps one patient vector, uint8 or int8 (bytes less 128, as in Python). Output: one
+ * vector, float32, uint8 or int8.
  */
 public class LiteRtEngine(library: String, version: String, model: ByteArray, threads: Int = 1) : Engine {
     private val c = LiteRt(library)
@@ -26,9 +29,11 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
     }
     private val options = c.made("make options") { c.LiteRtCreateOptions(it) }
     private val compiled: Long
-    private val input: Port
+    private val ports: List<Port>
+    private val image: Port
+    private val person: Port?
     private val output: Port
-    private val inputs = Memory(Native.POINTER_SIZE.toLong())
+    private val inputs: Memory
     private val outputs = Memory(Native.POINTER_SIZE.toLong())
 
     override val facts: EngineFacts =
@@ -39,33 +44,37 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
         setThreads(threads)
         compiled = c.made("prepare the model") { c.LiteRtCreateCompiledModel(environment, handle, options, it) }
         val signature = c.made("find its signature") { c.LiteRtGetModelSignature(handle, 0, it) }
-        val ports = c.made("count its inputs") { c.LiteRtGetNumSignatureInputs(signature, it) } to
-            c.made("count its outputs") { c.LiteRtGetNumSignatureOutputs(signature, it) }
-        if (ports != 1L to 1L) {
-            throw EdgekdError.EngineMismatch("it has ${ports.first} inputs and ${ports.second} outputs")
-        }
-        input = inputPort(signature)
+        val count = c.made("count its inputs") { c.LiteRtGetNumSignatureInputs(signature, it) }
+        val answers = c.made("count its outputs") { c.LiteRtGetNumSignatureOutputs(signature, it) }
+        if (count < 1 || answers != 1L) throw EdgekdError.EngineMismatch("it has $count inputs and $answers outputs")
+        ports = (0 until count).map { inputPort(signature, it) }
         output = outputPort(signature)
-        inputs.setLong(0, input.buffer)
+        inputs = Memory(Native.POINTER_SIZE * count)
+        ports.forEachIndexed { place, port -> inputs.setLong(place * Native.POINTER_SIZE.toLong(), port.buffer) }
         outputs.setLong(0, output.buffer)
+        val places = ModelInputs.of(ports.map { InputTensor(it.dims.toList(), it.kind == INT8, it.quantization) })
+        image = ports[places.image]
+        person = places.patient?.let(ports::get)
         checkKinds()
     }
 
-    override val inputPx: Int = input.dims[1]
+    override val inputPx: Int = image.dims[1]
+    override val patientLength: Int = person?.count ?: 0
     override val logitCount: Int = output.count
 
-    private val fed = ByteArray(input.count)
     private val answered = ByteArray(if (output.kind == FLOAT32) 0 else output.count)
 
-    override fun feed(pixels: ByteArray) {
-        require(pixels.size == input.count) { "${pixels.size} bytes, ${input.count} are expected" }
-        val bytes = if (input.kind == INT8) lowered(pixels) else pixels
-        input.locked(WRITE).write(0, bytes, 0, bytes.size)
-        input.unlock()
+    override fun feed(pixels: ByteArray, patient: ByteArray) {
+        require(pixels.size == image.count && patient.size == patientLength) {
+            "${pixels.size} and ${patient.size} bytes, ${image.count} and $patientLength are expected"
+        }
+        image.feed(pixels)
+        person?.feed(patient)
     }
 
     override fun invoke() {
-        check("run the model", c.LiteRtRunCompiledModel(compiled, 0, 1, address(inputs), 1, address(outputs)))
+        val count = ports.size.toLong()
+        check("run the model", c.LiteRtRunCompiledModel(compiled, 0, count, address(inputs), 1, address(outputs)))
     }
 
     override fun read(logits: FloatArray) {
@@ -81,17 +90,12 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
     }
 
     override fun close() {
-        c.LiteRtDestroyTensorBuffer(input.buffer)
+        for (port in ports) c.LiteRtDestroyTensorBuffer(port.buffer)
         c.LiteRtDestroyTensorBuffer(output.buffer)
         c.LiteRtDestroyCompiledModel(compiled)
         c.LiteRtDestroyOptions(options)
         c.LiteRtDestroyModel(handle)
         c.LiteRtDestroyEnvironment(environment)
-    }
-
-    private fun lowered(pixels: ByteArray): ByteArray {
-        for (i in pixels.indices) fed[i] = (pixels[i].toInt() xor 0x80).toByte()
-        return fed
     }
 
     /** LiteRT frees the text itself, so it has to be the C library's. */
@@ -106,9 +110,10 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
         check("set the threads", c.LiteRtAddOpaqueOptions(options, opaque))
     }
 
-    private fun inputPort(signature: Long): Port {
-        val tensor = c.made("find its input") { c.LiteRtGetSignatureInputTensorByIndex(signature, 0, it) }
-        val wanted = c.made("size its input") { c.LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, it) }
+    private fun inputPort(signature: Long, place: Long): Port {
+        val tensor = c.made("find an input") { c.LiteRtGetSignatureInputTensorByIndex(signature, place, it) }
+        val wanted =
+            c.made("size an input") { c.LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, place, it) }
         return Port(tensor, wanted)
     }
 
@@ -120,12 +125,9 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
     }
 
     private fun checkKinds() {
-        val dims = input.dims
-        if (dims.size != 4 || dims[0] != 1 || dims[1] != dims[2] || dims[3] != 3) {
-            throw EdgekdError.EngineMismatch("its input is ${dims.toList()}, [1, px, px, 3] is expected")
-        }
-        if (input.kind != UINT8 && input.kind != INT8) {
-            throw EdgekdError.EngineMismatch("its input is of type ${input.kind}, uint8 or int8 is expected")
+        for (port in ports) {
+            if (port.kind == UINT8 || port.kind == INT8) continue
+            throw EdgekdError.EngineMismatch("its input is of type ${port.kind}, uint8 or int8 is expected")
         }
         if (output.kind != FLOAT32 && output.quantization == null) {
             throw EdgekdError.EngineMismatch("its output is of type ${output.kind} and has no scale")
@@ -153,6 +155,15 @@ public class LiteRtEngine(library: String, version: String, model: ByteArray, th
             buffer = c.made("make a buffer") {
                 c.LiteRtCreateManagedTensorBufferFromRequirements(environment, address(type), requirements, it)
             }
+        }
+
+        private val lowered = ByteArray(if (kind == INT8) count else 0)
+
+        /** Fills an input with [bytes], as many as it holds. */
+        fun feed(bytes: ByteArray) {
+            for (i in lowered.indices) lowered[i] = (bytes[i].toInt() xor 0x80).toByte()
+            locked(WRITE).write(0, if (kind == INT8) lowered else bytes, 0, count)
+            unlock()
         }
 
         /** Its content, until [unlock]; the same object as long as it stays in its place. */

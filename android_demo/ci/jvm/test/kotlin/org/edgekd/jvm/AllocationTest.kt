@@ -3,9 +3,11 @@ package org.edgekd.jvm
 import com.sun.management.ThreadMXBean
 import java.lang.management.ManagementFactory
 import org.edgekd.core.ArgbPicture
+import org.edgekd.core.Person
 import org.edgekd.core.PixelPath
 import org.edgekd.core.Score
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
 import org.junit.Test
 
 /** Bytes that this thread allocates on the heap, as the JVM counts them. */
@@ -34,10 +36,11 @@ class AllocationTest {
             val score = Score(bundle.card)
             val pixels = bundle.read(bundle.golden().items.first().input)
             val logits = FloatArray(bundle.card.labels.size)
+            val known = bundle.golden().patient
             var sum = 0.0
             Given.engine(bundle).use { engine ->
                 val bytes = allocated(CALLS) {
-                    engine.feed(pixels)
+                    engine.feed(pixels, known)
                     engine.invoke()
                     engine.read(logits)
                     sum += score.of(logits)
@@ -45,6 +48,17 @@ class AllocationTest {
                 assertEquals("${bundle.card.name}, $sum", 0L, bytes)
             }
         }
+    }
+
+    /** A call allocates nothing; the JVM's compiler may, once, when it takes a method up. */
+    @Test
+    fun thePersonAllocatesNothing() {
+        val made = Given.bundles.firstNotNullOf { it.card.patient }
+        val known = ByteArray(made.columns.size)
+        val person = Person(50.0, "female", "head/neck")
+        val bytes = allocated(CALLS) { made.write(person, known) }
+        assertTrue("$bytes bytes by $CALLS calls", bytes < CALLS)
+        assertTrue(known.any { it != 0.toByte() })
     }
 
     /** Pictures of one size after the first. */

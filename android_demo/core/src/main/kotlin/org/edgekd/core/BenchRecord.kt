@@ -46,10 +46,12 @@ internal class BenchRecord(
         "sha256" to bundle.modelSha256,
         "size_bytes" to bundle.modelSizeBytes,
         "precision" to bundle.card.precision,
-        "input" to listOf(
-            mapOf("shape" to listOf(1, bundle.card.inputPx, bundle.card.inputPx, 3), "dtype" to "uint8"),
-        ),
+        "input" to inputs(bundle.card).map { mapOf("shape" to it, "dtype" to "uint8") },
     )
+
+    private fun inputs(card: Card): List<List<Int>> =
+        listOf(listOf(1, card.inputPx, card.inputPx, 3)) +
+            listOfNotNull(card.patient?.let { listOf(1, it.columns.size) })
 
     private fun device(): Map<String, Any?> = mapOf(
         "cpu" to device.cpu,

@@ -19,7 +19,8 @@ public class OperatingPoint internal constructor(
  * What travels with a model (`edgekd.card/1`): how to feed it and how to read its answer.
  *
  * [labels] name the logits in order, [malignant] lists those counted as malignant. The input is [inputPx] ×
- * [inputPx] RGB bytes. [temperature] divides the score before the sigmoid. [margin] is the loss of sensitivity
+ * [inputPx] RGB bytes; [patient] says what the model takes of the person beside them, null where it takes
+ * pictures alone. [temperature] divides the score before the sigmoid. [margin] is the loss of sensitivity
  * that verification allowed, null where it set none; [quality] says which photos cannot be judged, null where
  * nothing is known of that. [intendedUse] and [limits] are to be shown to users.
  */
@@ -31,6 +32,7 @@ public class Card private constructor(fields: Fields) {
     public val labels: List<String> = fields.texts("labels")
     public val malignant: List<String> = fields.texts("malignant")
     public val pixelRule: String = fields.text("pixel_rule")
+    public val patient: PatientInput? = PatientInput.of(fields)
     public val scoreRule: String = fields.text("score_rule")
     public val operatingPoint: OperatingPoint = operatingPoint(fields)
     public val temperature: Double = fields.double("temperature")
@@ -39,6 +41,9 @@ public class Card private constructor(fields: Fields) {
     public val intendedUse: String = fields.text("intended_use")
     public val limits: List<String> = fields.texts("limits")
     public val provenance: Map<String, String> = fields.textMap("provenance")
+
+    /** The number of bytes that the second input takes; 0 where there is none. */
+    internal val patientLength: Int get() = patient?.columns?.size ?: 0
 
     init {
         fields.nothingElse()
@@ -81,22 +86,20 @@ public class Card private constructor(fields: Fields) {
          * @throws EdgekdError.Malformed it is not JSON, or a field is missing, unknown or of another kind
          * @throws EdgekdError.UnknownSchema it is not `edgekd.card/1`
          * @throws EdgekdError.NeedsHairRemoval pictures must be freed of hairs first
-         * @throws EdgekdError.NeedsPatient the model has a second input
-         * @throws EdgekdError.UnknownRule pixels or score are made in another way
+         * @throws EdgekdError.NeedsPatient the model takes of the person what nobody can be asked for
+         * @throws EdgekdError.UnknownRule pixels, score or patient vector are made in another way
          * @throws EdgekdError.NotVerified there is no operating point
          */
         public fun parse(bytes: ByteArray, file: String = "card.json"): Card {
             val fields = Fields.of(Json.parse(bytes, file), file)
             checkSchema(fields, file, SCHEMA)
-            refuseWhatIsNotDone(fields)
+            refuseHairRemoval(fields)
             return Card(fields)
         }
 
-        private fun refuseWhatIsNotDone(fields: Fields) {
+        private fun refuseHairRemoval(fields: Fields) {
             val hair = if (fields.isNull("hair_removal")) NO_HAIR_REMOVAL else fields.text("hair_removal")
             if (hair != NO_HAIR_REMOVAL) throw EdgekdError.NeedsHairRemoval(hair)
-            val patient = fields.fieldsOrNull("patient") ?: return
-            throw EdgekdError.NeedsPatient(patient.list("columns").map { it.text("field") }.distinct())
         }
 
         private fun operatingPoint(card: Fields): OperatingPoint {

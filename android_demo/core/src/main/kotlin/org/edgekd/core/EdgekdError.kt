@@ -8,6 +8,7 @@ package org.edgekd.core
  *     ├── the bundle:  NoBundle, MissingFile, ExtraFile, AlteredFile, Malformed, UnknownSchema, WrongPlatform
  *     ├── the model:   NeedsHairRemoval, NeedsPatient, UnknownRule, NotVerified
  *     ├── the picture: PictureTooLarge, EmptyPicture, UnreadablePicture
+ *     ├── the person:  ImpossibleAge
  *     └── the engine:  EngineMismatch, EngineFailed, AcceleratorUnavailable
  */
 public sealed class EdgekdError(message: String, cause: Throwable? = null) : Exception(message, cause) {
@@ -50,11 +51,11 @@ public sealed class EdgekdError(message: String, cause: Throwable? = null) : Exc
     public class NeedsHairRemoval(public val kind: String) :
         EdgekdError("This model needs hairs taken out of the picture ($kind), which this app cannot do.")
 
-    /** The network has a second input made of what is known of the person: [fields]. */
+    /** The network's second input takes [fields] of the person that are not known here: only age, sex and site. */
     public class NeedsPatient(public val fields: List<String>) :
         EdgekdError(
             "This model also needs to know ${fields.joinToString(", ")} of the person, " +
-                "which this app does not ask for.",
+                "which this app cannot ask for.",
         )
 
     /** The card's [field] states a [rule] this library does not follow. */
@@ -78,6 +79,10 @@ public sealed class EdgekdError(message: String, cause: Throwable? = null) : Exc
     /** Whoever decodes throws it: no image, an empty or a damaged file. */
     public class UnreadablePicture(public val detail: String, cause: Throwable? = null) :
         EdgekdError("The photo cannot be read: $detail.", cause)
+
+    /** Nobody is [years] old. */
+    public class ImpossibleAge(public val years: Double) :
+        EdgekdError("The age is $years, 0 to ${Person.MAX_AGE_YEARS} years are expected, or nothing.")
 
     /** The model in the engine is not the one the card describes. */
     public class EngineMismatch(public val detail: String) :

@@ -16,7 +16,7 @@ public class EngineFacts(
 )
 
 /**
- * An engine that holds one model with one image input and one output vector.
+ * An engine that holds one model with one image input, perhaps a patient vector beside it, and one output vector.
  *
  * The three steps are apart so that each can be timed by itself. They allocate nothing: buffers are made when
  * the engine is opened. One thread at a time.
@@ -30,11 +30,17 @@ public interface Engine : AutoCloseable {
     /** The side of the square input, in pixels. */
     public val inputPx: Int
 
+    /** The length of the patient vector that the second input takes; 0 for a model of pictures alone. */
+    public val patientLength: Int
+
     /** The number of outputs. */
     public val logitCount: Int
 
-    /** Places a picture, RGB bytes [inputPx, inputPx, 3], into the input. */
-    public fun feed(pixels: ByteArray)
+    /**
+     * Places a picture, RGB bytes [inputPx, inputPx, 3], into the one input and the [patientLength] bytes of
+     * [patient], as [PatientInput] makes them, into the other.
+     */
+    public fun feed(pixels: ByteArray, patient: ByteArray)
 
     /**
      * Runs the network once; returns when the answer can be read. A GPU that only queues the work has to be

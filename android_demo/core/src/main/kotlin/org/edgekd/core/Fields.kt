@@ -39,6 +39,11 @@ internal class Fields private constructor(
 
     fun doubles(name: String): List<Double> = items(name).mapIndexed { n, item -> finite(item, "$name[$n]") }
 
+    fun bytes(name: String): ByteArray = items(name).mapIndexed { n, item ->
+        val byte = (item as? Json.Number)?.text?.toIntOrNull()?.takeIf { it in 0..LAST_BYTE }
+        byte?.toByte() ?: expected("$name[$n]", "a whole number from 0 to $LAST_BYTE", item)
+    }.toByteArray()
+
     fun texts(name: String): List<String> = items(name).mapIndexed { n, item ->
         (item as? Json.Text)?.value ?: expected("$name[$n]", "a text", item)
     }
@@ -91,6 +96,8 @@ internal class Fields private constructor(
     private fun path(name: String): String = if (where.isEmpty()) name else "$where.$name"
 
     companion object {
+        private const val LAST_BYTE = 255
+
         fun of(value: Json, file: String, where: String = ""): Fields {
             val found = value as? Json.Object
                 ?: throw EdgekdError.Malformed(

@@ -17,13 +17,15 @@ public class GoldenItem internal constructor(
 
 /**
  * What Python answered on the pictures of the bundle (`edgekd.golden/1`), by the engine [engineName]
- * [engineVersion] on the machine [engineIsa].
+ * [engineVersion] on the machine [engineIsa]. [patient] are the bytes fed to the second input with every
+ * picture; none where there is no such input.
  */
 public class GoldenSet private constructor(fields: Fields) {
     public val inputPx: Int = fields.int("input_px")
     public val engineName: String
     public val engineVersion: String
     public val engineIsa: String
+    public val patient: ByteArray = if (fields.isNull("patient")) ByteArray(0) else fields.bytes("patient")
     public val items: List<GoldenItem> = fields.list("items").map(::item)
 
     init {
@@ -43,6 +45,9 @@ public class GoldenSet private constructor(fields: Fields) {
             checkSchema(fields, file, SCHEMA)
             val found = GoldenSet(fields)
             if (found.inputPx != card.inputPx) fields.malformed("input_px is not that of the card")
+            if (found.patient.size != card.patientLength) {
+                fields.malformed("patient has ${found.patient.size} bytes, the card ${card.patientLength} columns")
+            }
             for (item in found.items) {
                 val listed = manifest.files[item.input]
                 if (item.image !in manifest.files || listed?.sha256 != item.inputSha256) {

@@ -71,17 +71,18 @@ public class GoldenCheck(private val bundle: Bundle, private val classifier: Les
      * @throws EdgekdError a file cannot be read, or the engine failed
      */
     public fun run(decoder: PictureDecoder?): GoldenReport {
-        val items = bundle.golden().items
-        return GoldenReport(items.map { check(it, decoder) }, GoldenReport.tolerance(items.map { it.logits }))
+        val golden = bundle.golden()
+        val found = golden.items.map { check(it, golden.patient, decoder) }
+        return GoldenReport(found, GoldenReport.tolerance(golden.items.map { it.logits }))
     }
 
-    private fun check(item: GoldenItem, decoder: PictureDecoder?): GoldenResult {
+    private fun check(item: GoldenItem, patient: ByteArray, decoder: PictureDecoder?): GoldenResult {
         val expected = bundle.read(item.input)
         val pixels = if (decoder == null) expected else classifier.prepare(decode(item, decoder))
         if (expected.size != pixels.size) {
             throw EdgekdError.Malformed(item.input, "it holds ${expected.size} bytes")
         }
-        val found = classifier.assess(pixels)
+        val found = classifier.assess(pixels, patient)
         return GoldenResult(
             image = item.image,
             differingBytes = if (decoder == null) null else pixels.indices.count { pixels[it] != expected[it] },

@@ -95,6 +95,8 @@ class BundleTest {
             "golden/00.png" to "golden/01.png",
             "\"input_sha256\": \"" to "\"input_sha256\": \"0",
             "\"malignant\": true" to "\"malignant\": 1",
+            "\"patient\": null" to "\"patient\": [0]",
+            "\"patient\": null," to "\"patient\": [256],",
         )) {
             refuses<EdgekdError.Malformed> {
                 replace("golden/golden.json", old, new)

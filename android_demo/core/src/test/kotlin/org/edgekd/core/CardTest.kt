@@ -36,6 +36,7 @@ class CardTest {
         assertEquals(0.02, card("\"margin\": null", "\"margin\": 0.02").margin!!, 0.0)
         assertEquals("Research.", card.intendedUse)
         assertEquals(listOf("a", "b"), card.limits)
+        assertNull(card.patient)
         assertEquals(mapOf("edgekd" to "0.1.0"), card.provenance)
     }
 
@@ -47,11 +48,6 @@ class CardTest {
             "dullrazor",
             refuses<EdgekdError.NeedsHairRemoval>("\"hair_removal\": \"none\"", "\"hair_removal\": \"dullrazor\"").kind,
         )
-        val patient = """"patient": {"tensor": "patient", "columns": [{"name": "a", "field": "age"},
-            {"name": "m", "field": "sex"}, {"name": "f", "field": "sex"}]}"""
-        val refused = refuses<EdgekdError.NeedsPatient>("\"patient\": null", patient)
-        assertEquals(listOf("age", "sex"), refused.fields)
-        assertTrue("age, sex" in refused.message)
         assertEquals("pixel_rule", refuses<EdgekdError.UnknownRule>("resample/1", "resample/2").field)
         assertEquals("score_rule", refuses<EdgekdError.UnknownRule>("logsumexp(malignant", "max(malignant").field)
         refuses<EdgekdError.NotVerified>("\"operating_point\": {", "\"operating_point\": null, \"x\": {")

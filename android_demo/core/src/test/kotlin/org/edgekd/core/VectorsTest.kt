@@ -4,6 +4,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import kotlin.math.abs
+import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Assume.assumeTrue
@@ -68,6 +69,23 @@ class VectorsTest {
             assertEquals(row, row.split(' ').drop(2).map(String::toDouble), MEASURES.map(found::getValue))
         }
         println("compared ${rows.size - 1} photos")
+    }
+
+    /** persons.json: inputs as cards have them, and for each what is known of persons and their bytes. */
+    @Test
+    fun everyByteOfAPersonIsPythons() {
+        var n = 0
+        val document = Fields.of(Json.parse(File(folder, "persons.json").readBytes(), "persons.json"), "persons.json")
+        for (one in document.list("inputs")) {
+            val made = PatientInput.of(one)!!
+            for (row in one.list("persons")) {
+                val person = Person(row.doubleOrNull("age"), row.textOrNull("sex"), row.textOrNull("site"))
+                val told = "${row.doubleOrNull("age")}, ${row.textOrNull("sex")}, ${row.textOrNull("site")}"
+                assertArrayEquals(told, row.bytes("bytes"), made.bytes(person))
+                n++
+            }
+        }
+        println("compared $n persons")
     }
 
     private fun rgb(width: Int, height: Int, bytes: ByteArray): Picture {
