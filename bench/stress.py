@@ -4,7 +4,8 @@
 
 MODEL is a file `edgekd evaluate` takes, DATA folders of labelled images; several are judged together and, as
 `source`, each for itself. Every picture is shown as it is and stripped (`edgekd_bench.stress.CHANGES`),
-before the network's own crop and resize. Differences are paired, with intervals, overall and by source, sex,
+before the network's own crop and resize; of a network that takes patient data, also with nothing told of the
+person. Differences are paired, with intervals, overall and by source, sex,
 site and age. --out keeps the record, all predictions and a README, whose table
 `python -m edgekd_bench.tables` makes anew.
 """
@@ -33,10 +34,19 @@ from edgekd.metrics.predictions import Predictions, write_predictions
 from edgekd.plain import file_digest, write_json, write_text
 from edgekd.runtimes.base import Runtime, beside
 from edgekd_bench import stress
-from edgekd_bench.stress import AS_IT_IS, CHANGES, PREDICTIONS, RECORD, StressRecord, compare_change
+from edgekd_bench.stress import (
+    AS_IT_IS,
+    CHANGES,
+    PREDICTIONS,
+    RECORD,
+    UNKNOWN_PERSON,
+    StressRecord,
+    compare_change,
+)
 from edgekd_bench.tables import fill
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,29 +104,31 @@ def _answers(
 ) -> tuple[dict[str, Predictions], dict[str, NDArray[np.bool_]]]:
     """What the model says of every picture by change, and whose picture each change changed."""
     rows = [row for _, row in shown]
-    names = (AS_IT_IS, *CHANGES)
-    logits = {name: np.empty((len(rows), runtime.n_logits), np.float32) for name in names}
-    changed = {name: np.zeros(len(rows), np.bool_) for name in CHANGES}
+    names = [*CHANGES, *([UNKNOWN_PERSON] if card.patient else [])]
+    logits = {name: np.empty((len(rows), runtime.n_logits), np.float32) for name in (AS_IT_IS, *names)}
+    changed = {name: np.zeros(len(rows), np.bool_) for name in names}
     vectors = encode(card.patient, people(rows)) if card.patient else np.zeros((len(rows), 0), np.float32)
     with progress("stress", len(rows), "images") as advance:
         for number, (source, row) in enumerate(shown):
-            known, seen = (
-                beside(vectors[number : number + 1]),
-                assess.pixels(card, image := source.image(row)),
-            )
-            said = logits[AS_IT_IS][number] = runtime.logits(seen[np.newaxis], *known)[0]
-            for name, other in _stripped(card, image):
-                changed[name][number] = not np.array_equal(other, seen)
-                again = changed[name][number]
-                logits[name][number] = runtime.logits(other[np.newaxis], *known)[0] if again else said
+            image, person = source.image(row), vectors[number : number + 1]
+            seen = assess.pixels(card, image)
+            said = logits[AS_IT_IS][number] = runtime.logits(seen[np.newaxis], *beside(person))[0]
+            for name, other, known in _changed(card, image, seen, person):
+                again = not (np.array_equal(other, seen) and np.array_equal(known, person))
+                changed[name][number] = again
+                logits[name][number] = runtime.logits(other[np.newaxis], *beside(known))[0] if again else said
             advance(1, "")
-    return {name: _predictions(rows, card, logits[name]) for name in names}, changed
+    return {name: _predictions(rows, card, found) for name, found in logits.items()}, changed
 
 
-def _stripped(card: ModelCard, image: Pixels) -> Iterator[tuple[str, Pixels]]:
-    """What the network would be shown of `image` after each change."""
+def _changed(
+    card: ModelCard, image: Pixels, seen: Pixels, person: Floats
+) -> Iterator[tuple[str, Pixels, Floats]]:
+    """By change, what is shown of an `image`, otherwise `seen`, and told of a `person` [1, f]."""
     for name, change in CHANGES.items():
-        yield name, assess.pixels(card, change(image))
+        yield name, assess.pixels(card, change(image)), person
+    if card.patient:
+        yield UNKNOWN_PERSON, seen, assess.nobody(card)
 
 
 def _predictions(rows: Sequence[Row], card: ModelCard, logits: NDArray[np.float32]) -> Predictions:
@@ -158,7 +170,7 @@ def _record(
                 groups=_groups(rows),
                 attributes=_attributes(rows),
             )
-            for name in CHANGES
+            for name in changed
         ),
     )
 

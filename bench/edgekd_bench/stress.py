@@ -46,6 +46,9 @@ CHANGES: Mapping[str, Callable[[Pixels], Pixels]] = {
 }
 """What is done to the upright picture before the network's own crop and resize, by name."""
 
+UNKNOWN_PERSON = "unknown-person"
+"""The change of a network that takes patient data: the picture as it is, and nothing told of the person."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from bench_data import CARD, ENGINE
 from edgekd.metrics.predictions import Predictions, read_predictions
 from edgekd.metrics.ranking import roc_auc_score
+from edgekd.patient_input import PatientColumn, PatientInput
 from edgekd_bench import stress
 from edgekd_bench.tables import drifted
+from patient_tflite import patient_classifier
 from tiny_tflite import average_pool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,3 +129,25 @@ def test_the_command_keeps_a_record_that_its_table_follows(tmp_path: Path) -> No
     changed = changes["white-light"]["changed"]
     assert changed >= 12  # under white light the others are what they were
     assert f"| white-light | {changed} of 36 |" in (out / "README.md").read_text()
+
+
+def test_a_network_that_knows_ages_alone_knows_nothing_without_them(tmp_path: Path) -> None:
+    """All pictures are one grey: the malignant are told apart by their years, until nobody tells them."""
+    ages = PatientInput(columns=(PatientColumn(name="age", field="age", low=0.0, high=100.0),))
+    card = dataclasses.replace(CARD, labels=("mel", "nv"), malignant=("mel",), input_px=32, patient=ages)
+    (tmp_path / "model.tflite").write_bytes(patient_classifier(32, 2, 1))
+    (tmp_path / "card.json").write_text(card.to_json())
+    rows = [f"{n}.png,{'mel' if n % 3 == 0 else 'nv'},{80 if n % 3 == 0 else 20}" for n in range(30)]
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "table.csv").write_text("\n".join(["path,diagnosis,age", *rows]))
+    for number in range(30):
+        cv2.imwrite(str(tmp_path / "drawn" / f"{number}.png"), np.full((40, 40, 3), 120, np.uint8))
+    command = [sys.executable, str(ROOT / "bench" / "stress.py"), str(tmp_path / "model.tflite")]
+    command += [str(tmp_path / "drawn" / "table.csv"), "--split", "all", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1500:]
+    record = json.loads(done.stdout)
+    assert record["auc"]["value"] in (0.0, 1.0)
+    whole = record["changes"][-1]["parts"][0]
+    assert (record["changes"][-1]["name"], whole["changed"]) == ("unknown-person", 30)
+    assert whole["auc"]["value"] == 0.5 - record["auc"]["value"]
