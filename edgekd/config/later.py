@@ -9,7 +9,7 @@ from edgekd.plain import to_plain
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
     "data": {"teacher_px": 0},
-    "teach": {"folds": 0},
+    "teach": {"folds": 0, "repeats": 1},
     "distill": {"answers": "cached"},
 }
 """Station → field → the value that means what was done before there was the field."""

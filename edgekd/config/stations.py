@@ -15,7 +15,8 @@ class TeachConfig:
     `focal_alpha` weighs the malignant classes of the focal loss, 1 − `focal_alpha` the benign ones (0:
     both 1). With `folds` there are so many teachers, each trained without a part of the training images
     (whole patients and lesions), and a student hears of an image from the one that did not see it
-    (0: one teacher, which saw all).
+    (0: one teacher, which saw all). With `repeats` that is done so often, divided otherwise each time: so
+    many teachers did not see an image, and the student hears their mean.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -24,8 +25,13 @@ class TeachConfig:
     focal_gamma: float = 2.0
     focal_alpha: float = 0.0
     folds: int = 0
+    repeats: int = 1
 
     def __post_init__(self) -> None:
+        require(
+            self.repeats == 1 or (self.repeats > 1 and self.folds > 0),
+            f"teach.repeats is {self.repeats}, expected 1, or more of teach.folds",
+        )
         require(self.folds >= 0 and self.folds != 1, f"teach.folds is {self.folds}, expected 0 or 2 and more")
         require(0 <= self.focal_alpha < 1, f"teach.focal_alpha is {self.focal_alpha}, expected [0, 1)")
 

@@ -1,12 +1,12 @@
 """Teachers for images they never saw: the training split in folds, and who may answer for which image.
 
     <teach>/folds.json                 who is who, and the fold of every training image (edgekd.folds/1)
-    <teach>/fold-0.keras …             member k, trained on all folds but k
+    <teach>/fold-0.keras …             member k, trained on all folds but k; then those of the next repeat
     <teach>/fold-0/metrics.jsonl …     its epochs
 
 A network is surer of what it was trained on than it will ever be again, and a student who hears that learns
-to be as sure. For a training image, therefore, the one member answers that saw neither it nor another picture
-of its lesion or patient; elsewhere the mean of all.
+to be as sure. For a training image, therefore, the one member of every repeat answers that saw neither it nor
+another picture of its lesion or patient; elsewhere the mean of all.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ RECORD, SCHEMA = "folds.json", "edgekd.folds/1"
 
 @dataclass(frozen=True, kw_only=True)
 class FoldsRecord:
-    """The `members` (file names), and for each training image the number of the one that did not see it."""
+    """The `members` (file names), and for each training image the number of the one that did not see it.
+
+    `again` are the folds of each further repeat, whose members follow in their order and are counted anew.
+    """
 
     schema: str = SCHEMA
     members: tuple[str, ...]
     folds: Mapping[str, int]
+    again: tuple[Mapping[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -58,11 +62,13 @@ def subset(samples: Samples, numbers: NDArray[np.int64]) -> Samples:
     )
 
 
-def write_folds(folder: Path, dataset: Dataset, folds: NDArray[np.int64], members: Sequence[str]) -> None:
-    """Write folds.json into `folder`."""
-    names = [row.image_id for row in dataset.train.rows]
-    record = FoldsRecord(members=tuple(members), folds=dict(zip(names, folds.tolist(), strict=True)))
-    write_json(folder / RECORD, record)
+def write_folds(
+    folder: Path, dataset: Dataset, repeats: Sequence[NDArray[np.int64]], members: Sequence[str]
+) -> None:
+    """Write folds.json into `folder`; `repeats` are the folds of each, int64 [n], one a training image."""
+    names = dataset.train.ids()
+    first, *again = (dict(zip(names, folds.tolist(), strict=True)) for folds in repeats)
+    write_json(folder / RECORD, FoldsRecord(members=tuple(members), folds=first, again=tuple(again)))
 
 
 def members_of(folder: Path) -> list[Path]:
@@ -107,9 +113,16 @@ def answering(folder: Path, samples: Samples) -> NDArray[np.bool_] | None:
     record = read_folds(folder)
     if record is None:
         return None
-    fold = np.array([record.folds.get(row.image_id, -1) for row in samples.rows], np.int64)
-    allowed: NDArray[np.bool_] = (fold < 0) | (fold == np.arange(len(record.members))[:, None])
-    return allowed
+    repeats = (record.folds, *record.again)
+    count = len(record.members) // len(repeats)
+    return np.concatenate([_unseen(folds, count, samples) for folds in repeats])
+
+
+def _unseen(folds: Mapping[str, int], count: int, samples: Samples) -> NDArray[np.bool_]:
+    """Which of the `count` members of one repeat did not see which of `samples`, bool [count, n]."""
+    fold = np.array([folds.get(name, -1) for name in samples.ids()], np.int64)
+    unseen: NDArray[np.bool_] = (fold < 0) | (fold == np.arange(count)[:, None])
+    return unseen
 
 
 class Mean:

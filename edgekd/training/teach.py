@@ -28,7 +28,7 @@ from edgekd.training.checkpoint import remove_checkpoint
 from edgekd.training.determinism import begin, save_model
 from edgekd.training.evaluate import evaluate_runtime, evaluate_station
 from edgekd.training.fit import drawn_counts, fit
-from edgekd.training.folds import Mean, without_fold, write_folds
+from edgekd.training.folds import Mean, answering, without_fold, write_folds
 from edgekd.training.history import Epoch
 from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss, focal_weights, supervised
@@ -104,44 +104,51 @@ def _teach_folds(
     dataset: Dataset, config: TeachConfig, verify: VerifyConfig, *, seed: int, out: Path, strategy: Strategy
 ) -> dict[str, float]:
     """The figures of the teachers of all folds as one; those a killed run finished are kept."""
-    folds = assign_folds(dataset.train.rows, dataset.train.labels, config.folds, seed)
-    members = [out / f"fold-{number}.keras" for number in range(config.folds)]
-    for number, member in enumerate(members):
+    train = dataset.train
+    repeats = [
+        assign_folds(train.rows, train.labels, config.folds, seed + number)
+        for number in range(config.repeats)
+    ]
+    places = [(folds, fold) for folds in repeats for fold in range(config.folds)]
+    members = [out / f"fold-{number}.keras" for number in range(len(places))]
+    for number, (member, (folds, fold)) in enumerate(zip(members, places, strict=True)):
         if not member.is_file():
             work = out / member.stem
             work.mkdir(exist_ok=True)
-            log.info("teach: fold %d of %d", number + 1, config.folds)
-            part = without_fold(dataset, folds, number)
+            log.info("teach: fold %d of %d", number + 1, len(places))
+            part = without_fold(dataset, folds, fold)
             model, _ = _trained(part, config, seed=seed + number, out=work, strategy=strategy)
             save_model(model, member)
             remove_checkpoint(work)
-    write_folds(out, dataset, folds, [member.name for member in members])
+    write_folds(out, dataset, repeats, [member.name for member in members])
     runtimes = [KerasRuntime(member) for member in members]
     metrics = evaluate_runtime(Mean(runtimes), dataset=dataset, verify=verify, out=out, artefact="teacher")
     said = read_predictions(out / VALIDATION_PREDICTIONS, dataset.malignant)
     return {
         "validation_auc": roc_auc_score(said.labels, said.score),
-        "out_of_fold_auc": out_of_fold_auc(runtimes, dataset, folds),
-        "members": float(config.folds),
+        "out_of_fold_auc": out_of_fold_auc(runtimes, dataset, answering(out, train)),
+        "members": float(len(members)),
         "parameters": float(sum(count_parameters(load_keras(member)) for member in members)),
         **metrics,
     }
 
 
-def out_of_fold_auc(members: Sequence[Runtime], dataset: Dataset, folds: NDArray[np.int64]) -> float:
-    """The AUC over all training photographs, each judged, whole, by the member that did not see it.
+def out_of_fold_auc(members: Sequence[Runtime], dataset: Dataset, unseen: NDArray[np.bool_] | None) -> float:
+    """The AUC over all training photographs, each judged, whole, by the mean of those that did not see it.
 
-    `members` in the order of their numbers in `folds` (int64 [n], one a training image).
+    `unseen` bool [members, n] says who did not see which training image (None: nobody saw any).
     """
     train = dataset.train
-    logits = np.empty((len(train), len(dataset.classes)), np.float32)
-    for fold, member in enumerate(members):
-        own = np.flatnonzero(folds == fold)
-        for begin_at in range(0, len(own), BATCH):
-            part = own[begin_at : begin_at + BATCH]
+    heard = np.ones((len(members), len(train)), np.bool_) if unseen is None else unseen
+    total = np.zeros((len(train), len(dataset.classes)))
+    for member, own in zip(members, heard, strict=True):
+        numbers = np.flatnonzero(own)
+        for begin_at in range(0, len(numbers), BATCH):
+            part = numbers[begin_at : begin_at + BATCH]
             images = np.stack([centre_view(train.images.image(number), dataset.input_px) for number in part])
-            logits[part] = member.logits(images, *beside(train.features[part]))
-    score = malignancy_score(logits, dataset.classes, dataset.malignant)
+            total[part] += member.logits(images, *beside(train.features[part]))
+    mean = (total / heard.sum(axis=0)[:, None]).astype(np.float32)
+    score = malignancy_score(mean, dataset.classes, dataset.malignant)
     photographs = np.array([row.parent is None for row in train.rows])
     return roc_auc_score(train.malignant[photographs], score[photographs])
 

@@ -98,6 +98,8 @@ def test_fewer_groups_than_folds_are_refused() -> None:
         assign_folds(rows, np.zeros(9, np.int32), 3, 1)
     with pytest.raises(UsageError, match="teach.folds is 1"):
         TeachConfig(folds=1)
+    with pytest.raises(UsageError, match="teach.repeats is 2"):
+        TeachConfig(repeats=2)
 
 
 MODEL = ModelConfig(name="dsnet", width=0.1, weights="none")
@@ -106,7 +108,7 @@ FIT = FitConfig(epochs=2, batch_size=8, learning_rate=3e-3, augment=AugmentConfi
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    """Two teachers trained on folds, what each was trained on, and a student that heard them."""
+    """Two repeats of two teachers on folds, what each was trained on, and a student that heard them."""
     from edgekd.training import teach as module
     from edgekd.training.distill import distill
     from training_data import write_dataset
@@ -125,7 +127,7 @@ def line(tmp_path_factory):
         patch.setattr(module, "fit", watched)
         metrics = module.teach(
             dataset=dataset,
-            config=TeachConfig(model=MODEL, fit=FIT, folds=2),
+            config=TeachConfig(model=MODEL, fit=FIT, folds=2, repeats=2),
             verify=VerifyConfig(),
             seed=5,
             out=root / "teach",
@@ -152,12 +154,14 @@ def test_every_answer_a_student_hears_is_of_a_teacher_that_did_not_see_the_image
     members = members_of(root / "teach")
     heard = answering(root / "teach", dataset.train)
     names = [row.image_id for row in dataset.train.rows]
-    assert [path.name for path in members] == ["fold-0.keras", "fold-1.keras"]
-    assert set(names) == shown[0] | shown[1]
-    assert not shown[0] & shown[1]
+    assert [path.name for path in members] == [f"fold-{number}.keras" for number in range(4)]
+    for one, other in (shown[:2], shown[2:]):
+        assert set(names) == one | other
+        assert not one & other
+    assert shown[0] not in shown[2:]
     for member, seen in enumerate(shown):
         assert not any(heard[member][names.index(name)] for name in seen)
-    assert heard.any(axis=0).all()
+    assert (heard.sum(axis=0) == 2).all()
 
     runtimes = [KerasRuntime(path) for path in members]
     numbers = np.arange(len(names))
@@ -176,14 +180,16 @@ def test_every_answer_a_student_hears_is_of_a_teacher_that_did_not_see_the_image
     )
     found, said = cache.logits(batch), [one.logits(batch.images) for one in runtimes]
     for number, name in enumerate(names):
-        innocent = next(member for member, seen in enumerate(shown) if name not in seen)
-        np.testing.assert_allclose(found[number], said[innocent][number], atol=5e-3)
-        assert np.abs(found[number] - said[1 - innocent][number]).max() > 5e-3
+        innocent = [one[number] for one, seen in zip(said, shown, strict=True) if name not in seen]
+        guilty = [one[number] for one, seen in zip(said, shown, strict=True) if name in seen]
+        np.testing.assert_allclose(found[number], np.mean(innocent, axis=0), atol=5e-3)
+        assert np.abs(found[number] - np.mean(guilty, axis=0)).max() > 5e-3
 
 
 @pytest.mark.tf
 def test_validation_and_test_are_answered_by_all_and_images_out_of_fold_have_a_figure(line):
-    from edgekd.metrics.predictions import read_predictions
+    from edgekd.metrics.predictions import malignancy_score, read_predictions
+    from edgekd.metrics.ranking import roc_auc_score
     from edgekd.runtimes.keras import KerasRuntime
 
     root, dataset, _, metrics = line
@@ -193,7 +199,12 @@ def test_validation_and_test_are_answered_by_all_and_images_out_of_fold_have_a_f
     mean = np.mean([one.logits(images) for one in runtimes], axis=0)
     np.testing.assert_allclose(said.logits, mean, atol=1e-4)
     assert answering(root / "teach", dataset.validation).all()
-    assert 0 <= metrics["out_of_fold_auc"] <= 1
+    whole = dataset.train.images.read(np.arange(len(dataset.train)))
+    heard = answering(root / "teach", dataset.train)[..., None]
+    unseen = np.mean([one.logits(whole) for one in runtimes], axis=0, where=heard)
+    score = malignancy_score(unseen, dataset.classes, dataset.malignant)
+    assert metrics["out_of_fold_auc"] == pytest.approx(roc_auc_score(dataset.train.malignant, score))
+    assert metrics["members"] == 4
     assert (root / "teach" / "evaluation.json").is_file()
     assert not list((root / "teach").rglob("checkpoint"))
 
@@ -209,14 +220,14 @@ def test_the_teacher_asked_in_every_step_keeps_to_its_fold(line):
     runtimes = [KerasRuntime(path) for path in members_of(root / "teach")]
     heard = answering(root / "teach", dataset.train)
     views = Views(dataset=dataset, config=FIT, seed=5)
-    teacher = OnlineTeacher(runtimes, ["a", "b"], views, heard)
+    teacher = OnlineTeacher(runtimes, "abcd", views, heard)
     numbers = np.arange(16)
     draws = Draws(index=numbers, variant=numbers)
     (batch,) = Batches(dataset.train, draws, px=32, batch_size=16, config=FIT.augment, seed=5)
     said = np.stack([one.logits(batch.images) for one in runtimes])
-    expected = said[heard[:, :16].argmax(axis=0), numbers]
+    expected = said.mean(axis=0, where=heard[:, :16, None])
     np.testing.assert_allclose(teacher.logits(batch), expected, atol=1e-5)
-    assert teacher.identity != OnlineTeacher(runtimes, ["a", "b"], views).identity
+    assert teacher.identity != OnlineTeacher(runtimes, "abcd", views).identity
 
 
 def test_a_teacher_of_another_side_is_asked_about_the_same_views(line):
