@@ -10,7 +10,8 @@ Method    Three teachers, MobileNetV2 1.0 at 192 px, each trained without a thir
           channels at many. All are told age and sex, where they are known.
 Command   edgekd run record --data-root DIR/isic2017 --weights DIR/weights
           (--set data.patient= : from the picture alone)
-Time      about two and a half hours on 2 cores
+Time      under two hours on 2 cores
+Expect    a test AUC near 0.84 for an int8 file of 864 kB; 0.82 from the picture alone, teachers at 128 px
 """
 
 from __future__ import annotations
