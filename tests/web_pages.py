@@ -200,7 +200,7 @@ def assert_answers_as_python(
     found: dict[str, Any], runtime: Any, image: np.ndarray, features: Features | None = None
 ) -> None:
     """What the page shows is what Python says of `image`, the bytes fed, and of a person's `features`."""
-    expected = runtime.logits(image[np.newaxis], *([] if features is None else [features]))
+    expected = runtime.logits(image[np.newaxis], features)
     np.testing.assert_array_equal(found["input"], image)
     np.testing.assert_array_equal(found["logits"], expected[0].astype(np.float64))
     score = malignancy_score(expected, CARD.labels, CARD.malignant)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgekd.data.dataset import store_folder
 from edgekd.data.store import read_manifest, write_manifest
 from edgekd.data.table import Split, read_table, write_table
 
@@ -31,7 +32,7 @@ def withhold_test(prepared: Path, out: Path) -> Mapping[str, float]:
         if split in _KEPT:
             _link(store, out / "store" / store.name)
         if split == Split.VALIDATION:
-            empty = out / "store" / "@".join([Split.TEST, *side])
+            empty = store_folder(out, Split.TEST, *map(int, side))
             empty.mkdir(exist_ok=True)
             write_manifest(empty, px=read_manifest(store).px, image_ids=(), shards=())
     shutil.copyfile(prepared / "dataset.json", out / "dataset.json")

@@ -75,7 +75,7 @@ def run(
             f"{samples.rows[broken[0]].image_id}: its weights are broken or its arithmetic overflows"
         )
     return Predictions(
-        image_ids=tuple(row.image_id for row in samples.rows),
+        image_ids=tuple(samples.ids()),
         labels=samples.malignant,
         logits=logits,
         names=classes,

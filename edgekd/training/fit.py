@@ -222,7 +222,7 @@ def _require_finite(value: float, what: str) -> None:
 def _facts(model: Any, dataset: Dataset) -> dict[str, Any]:
     return {
         "first_weights": weights_sha256(model),
-        "images": [row.image_id for row in dataset.train.rows],
+        "images": dataset.train.ids(),
         "labels": dataset.train.labels.tolist(),
         "px": [dataset.train_px, dataset.input_px],
         "patient": dataset.patient,

@@ -207,7 +207,7 @@ def _auc(model: Any, dataset: Dataset) -> float:
 
 def _predictions(model: Any, samples: Samples, dataset: Dataset) -> Predictions:
     return Predictions(
-        image_ids=tuple(row.image_id for row in samples.rows),
+        image_ids=tuple(samples.ids()),
         labels=samples.malignant,
         logits=np.asarray(model.predict_on_batch(samples.features), np.float32),
         names=dataset.classes,

@@ -28,7 +28,7 @@ from edgekd.training.checkpoint import remove_checkpoint
 from edgekd.training.determinism import begin, save_model
 from edgekd.training.evaluate import evaluate_runtime, evaluate_station
 from edgekd.training.fit import drawn_counts, fit
-from edgekd.training.folds import Mean, answering, without_fold, write_folds
+from edgekd.training.folds import Mean, without_fold, write_folds
 from edgekd.training.history import Epoch
 from edgekd.training.learner import Objective
 from edgekd.training.losses import SupervisedLoss, focal_weights, supervised
@@ -122,32 +122,32 @@ def _teach_folds(
             remove_checkpoint(work)
     write_folds(out, dataset, repeats, [member.name for member in members])
     runtimes = [KerasRuntime(member) for member in members]
+    unseen = np.stack([folds == fold for folds, fold in places])
     metrics = evaluate_runtime(Mean(runtimes), dataset=dataset, verify=verify, out=out, artefact="teacher")
     said = read_predictions(out / VALIDATION_PREDICTIONS, dataset.malignant)
     return {
         "validation_auc": roc_auc_score(said.labels, said.score),
-        "out_of_fold_auc": out_of_fold_auc(runtimes, dataset, answering(out, train)),
+        "out_of_fold_auc": out_of_fold_auc(runtimes, dataset, unseen),
         "members": float(len(members)),
         "parameters": float(sum(count_parameters(load_keras(member)) for member in members)),
         **metrics,
     }
 
 
-def out_of_fold_auc(members: Sequence[Runtime], dataset: Dataset, unseen: NDArray[np.bool_] | None) -> float:
+def out_of_fold_auc(members: Sequence[Runtime], dataset: Dataset, unseen: NDArray[np.bool_]) -> float:
     """The AUC over all training photographs, each judged, whole, by the mean of those that did not see it.
 
-    `unseen` bool [members, n] says who did not see which training image (None: nobody saw any).
+    `unseen` bool [members, n] says who did not see which training image.
     """
     train = dataset.train
-    heard = np.ones((len(members), len(train)), np.bool_) if unseen is None else unseen
     total = np.zeros((len(train), len(dataset.classes)))
-    for member, own in zip(members, heard, strict=True):
+    for member, own in zip(members, unseen, strict=True):
         numbers = np.flatnonzero(own)
         for begin_at in range(0, len(numbers), BATCH):
             part = numbers[begin_at : begin_at + BATCH]
             images = np.stack([centre_view(train.images.image(number), dataset.input_px) for number in part])
             total[part] += member.logits(images, *beside(train.features[part]))
-    mean = (total / heard.sum(axis=0)[:, None]).astype(np.float32)
+    mean = (total / unseen.sum(axis=0)[:, None]).astype(np.float32)
     score = malignancy_score(mean, dataset.classes, dataset.malignant)
     photographs = np.array([row.parent is None for row in train.rows])
     return roc_auc_score(train.malignant[photographs], score[photographs])

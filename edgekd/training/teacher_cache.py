@@ -70,7 +70,7 @@ class Views:
         return {
             "version": VERSION,
             "classes": self.dataset.classes,
-            "images": digest([row.image_id for row in train.rows]),
+            "images": digest(train.ids()),
             "pixels": digest([pixels.px, pixels.image_ids, [shard.sha256 for shard in pixels.shards]]),
             "patient": hashlib.sha256(train.features.tobytes()).hexdigest(),
             "augment": self.config.augment,
