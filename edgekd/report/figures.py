@@ -13,10 +13,9 @@ from edgekd.metrics.decision_curve import decision_curve
 from edgekd.metrics.intervals import Estimate
 from edgekd.metrics.ranking import roc_curve
 from edgekd.report import words
-from edgekd.report.records import Artefact, Network
+from edgekd.report.records import NETWORKS, Artefact, Network
 from edgekd.training.history import Epoch
 
-_STATION_COLOURS = {"teach": "teacher", "distill": "float student", "qat": "quantization-aware student"}
 _LARGEST_THRESHOLD = 0.5
 
 
@@ -162,14 +161,16 @@ def differences(artefacts: Sequence[Artefact], margin: float) -> str:
 
 
 def training(histories: Mapping[str, Sequence[Epoch]]) -> str:
-    """Validation AUC and training loss by epoch of every training station."""
+    """Validation AUC and training loss by epoch of every training; folds look alike."""
 
     def paint(figure: Any) -> None:
         area, loss = figure.subplots(2, 1, sharex=True)
-        for station, epochs in histories.items():
-            name = _STATION_COLOURS.get(station, station)
+        for training, epochs in histories.items():
+            station, _, fold = training.partition("/")
+            name = NETWORKS[station]
             numbers = [epoch.epoch for epoch in epochs]
-            style = {"color": colour(name), "marker": "o", "markersize": 3.5, "label": name}
+            label = name if fold in {"", "fold-0"} else None  # folds share a colour and a place in the legend
+            style = {"color": colour(name), "marker": "o", "markersize": 3.5, "label": label}
             area.plot(numbers, [epoch.validation_auc for epoch in epochs], **style)
             loss.plot(numbers, [epoch.losses.get("loss", np.nan) for epoch in epochs], **style)
         area.set_title("validation AUC")

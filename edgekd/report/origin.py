@@ -17,8 +17,8 @@ from edgekd.training.history import Epoch, kept
 
 
 def training_section(records: Records) -> Section | None:
-    """Curves and the kept epoch of every training station; None where none was recorded."""
-    histories = {station: epochs for station, epochs in records.histories.items() if epochs}
+    """Curves and the kept epoch of every training; None where none was recorded."""
+    histories = {training: epochs for training, epochs in records.histories.items() if epochs}
     if not histories:
         return None
     return Section(
@@ -29,13 +29,13 @@ def training_section(records: Records) -> Section | None:
             Figure(
                 name="training",
                 caption="Validation AUC and training loss by epoch.",
-                alternative="Two charts over the epochs, one line per training station.",
+                alternative="Two charts over the epochs, one line per training.",
                 svg=figures.training(histories),
             ),
             Table(
                 caption="What was trained; the validation AUC is that of the epoch kept.",
                 columns=(
-                    "station",
+                    "training",
                     "network",
                     "parameters",
                     "epochs",
@@ -43,18 +43,19 @@ def training_section(records: Records) -> Section | None:
                     "validation AUC",
                     "time",
                 ),
-                rows=tuple(_trained(records, station, epochs) for station, epochs in histories.items()),
+                rows=tuple(_trained(records, training, epochs) for training, epochs in histories.items()),
             ),
         ),
     )
 
 
-def _trained(records: Records, station: str, epochs: Sequence[Epoch]) -> tuple[Cell, ...]:
-    step = records.steps.get(station, {})
+def _trained(records: Records, training: str, epochs: Sequence[Epoch]) -> tuple[Cell, ...]:
+    """A row; parameters and time are those of a whole station, so one of several folds has neither."""
+    step = records.steps.get(training, {})
     best = kept(epochs)
     return row(
-        station,
-        _network(records, station),
+        training,
+        _network(records, training.partition("/")[0]),
         words.whole(step.get("metrics", {}).get("parameters")),
         words.whole(len(epochs)),
         words.whole(best.epoch),

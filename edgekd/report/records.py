@@ -69,7 +69,10 @@ class Artefact(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Everything a report stands on. `missing` has one line per record that is absent or unreadable."""
+    """Everything a report stands on. `missing` has one line per record that is absent or unreadable.
+
+    `histories` are the epochs of every training: `distill`, or `teach/fold-0` where teachers have folds.
+    """
 
     experiment: Experiment | None
     steps: Mapping[str, Mapping[str, Any]]
@@ -114,7 +117,9 @@ def read_records(run: Path) -> Records:
         audit=reader.json("data/audit.json", lambda plain: from_plain(AuditRecord, plain, "audit")),
         networks={station: _network(reader, station, malignant) for station in trained},
         histories={
-            station: reader.read(f"{station}/metrics.jsonl", read_history) or () for station in trained
+            name: reader.read(f"{name}/metrics.jsonl", read_history) or ()
+            for station in trained
+            for name in _trainings(run, station)
         },
         artefacts=tuple(_artefact(reader, name, malignant) for name in _precisions(run, experiment)),
         missing=tuple(reader.missing),
@@ -164,6 +169,12 @@ def _of_schema(plain: Any, schema: str) -> Mapping[str, Any]:
     if found != schema:
         raise ValueError(f"schema is {found!r}, expected {schema!r}")
     return _object(plain)
+
+
+def _trainings(run: Path, station: str) -> list[str]:
+    """The folders of the trainings of `station`: itself, or those of its folds."""
+    folds = sorted((run / station).glob("fold-*/"), key=lambda path: (len(path.name), path.name))
+    return [path.relative_to(run).as_posix() for path in folds] or [station]
 
 
 def _network(reader: _Reader, station: str, malignant: tuple[str, ...]) -> Network:

@@ -307,6 +307,18 @@ class TestMissing:
         assert "What is missing" not in page
         assert "teacher, AUC" not in page
 
+    def test_the_teachers_of_folds_have_a_curve_each(self, run: Path, tmp_path: Path) -> None:
+        epochs = run / "teach" / "metrics.jsonl"
+        for fold in ("fold-0", "fold-1"):
+            (run / "teach" / fold).mkdir()
+            shutil.copyfile(epochs, run / "teach" / fold / "metrics.jsonl")
+        epochs.unlink()
+        out = written(run, tmp_path / "report")
+        page = text(out, "index.html")
+        assert "What is missing" not in page
+        assert "teach/fold-0" in page and "teach/fold-1" in page
+        assert text(out, "figures/training.svg").count(">teacher<") == 1
+
     def test_a_core_ml_package_has_a_size_and_misses_no_benchmark(self, run: Path, tmp_path: Path) -> None:
         experiment = json.loads((run / "experiment.json").read_text(encoding="utf-8"))
         names = experiment["export"]["precisions"]
