@@ -4,9 +4,9 @@
 
 MODEL is an int8 .tflite file. The others have published shapes, seven logits, random weights (which change
 neither size nor latency) and the format of MODEL: full int8, converted here. Every round is a fresh process
-for each file, in turn, so that a busy machine slows all. ratio = median over the rounds of the file's median
-latency over that of MobileNetV2 1.0 at 224 px in the same round; its bounds are the order statistics that
-hold the median at 95 % (binomial).
+for each file, in turn, so that a busy machine slows all. ratio = the file's median latency over that of
+MobileNetV2 1.0 at 224 px in the same round: trimmed geometric mean over the rounds, bounds at 95 %
+(edgekd_bench.compare.ratio_of_rounds).
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from statistics import median
 from typing import Any
 
 from circumstances import record, show
-from scipy.stats import binom
 from trainings import drawn_dataset
 
 from edgekd.config import NO_WEIGHTS, BenchConfig, ModelConfig
+from edgekd.plain import to_plain
 from edgekd.search.screen import untrained_file
+from edgekd_bench.compare import ratio_of_rounds
+from edgekd_bench.markdown import estimate
 from edgekd_bench.measure import Job, Outcome, latency, measure
 
 _REFERENCE = "MobileNetV2 1.0 at 224"
@@ -71,21 +73,13 @@ def _measured(files: dict[str, Path], options: argparse.Namespace) -> dict[str, 
 
 def _told(outcome: Outcome, reference: Outcome, size: int) -> dict[str, Any]:
     """The figures of one file; latencies in milliseconds."""
-    ratios = sorted(
-        median(mine.runs_ms) / median(theirs.runs_ms)
-        for mine, theirs in zip(outcome.rounds, reference.rounds, strict=True)
-    )
-    outside = int(binom.ppf(0.025, len(ratios), 0.5))
+    mine, theirs = ([median(one.runs_ms) for one in each.rounds] for each in (outcome, reference))
     found = latency(outcome.rounds)
     return {
         "size_bytes": size,
         "p50_ms": found.p50,
         "p90_ms": found.p90,
-        "ratio": median(ratios),
-        "ratio_interval": [
-            ratios[max(0, outside - 1)],
-            ratios[min(len(ratios), len(ratios) + 1 - outside) - 1],
-        ],
+        "ratio": ratio_of_rounds(theirs, mine, paired=True),
         "engine": outcome.rounds[0].engine.describe(),
     }
 
@@ -94,15 +88,15 @@ def _report(options: argparse.Namespace, sizes: dict[str, int], outcomes: dict[s
     told = {name: _told(outcome, outcomes[_REFERENCE], sizes[name]) for name, outcome in outcomes.items()}
     result = record(
         f"{options.threads} thread(s), {options.rounds} rounds: MODEL / {_REFERENCE} = "
-        f"{told[_MODEL]['ratio']:.3f}",
-        {"files": told, "options": {"threads": options.threads, "rounds": options.rounds}},
+        f"{estimate(told[_MODEL]['ratio'])}",
+        {"files": to_plain(told), "options": {"threads": options.threads, "rounds": options.rounds}},
     )
     rows = [
         [
             name,
             f"{one['size_bytes'] / 1000:.0f}",
             f"{one['p50_ms']:.2f} ({one['p90_ms']:.2f})",
-            f"{one['ratio']:.3f} [{one['ratio_interval'][0]:.3f}, {one['ratio_interval'][1]:.3f}]",
+            estimate(one["ratio"]),
         ]
         for name, one in told.items()
     ]
