@@ -11,7 +11,7 @@ from edgekd.bundle.card_inside import embedded_card
 from edgekd.bundle.manifest import Platform, Verdict
 from edgekd.bundle.pictures import LESIONS, Picture, drawn, odd_shapes, of_folder, of_run
 from edgekd.card import ModelCard, read_card
-from edgekd.config import Experiment, Precision
+from edgekd.config import Experiment, Precision, VerifyConfig
 from edgekd.errors import ContractError, EdgekdError, ModelError, UsageError
 from edgekd.plain import from_plain, read_json
 from edgekd_converters.artefacts import MLPACKAGE, ROUTES, TFLITE, artefact_file
@@ -87,11 +87,10 @@ def contents_of_run(
         ModelError: the file was not verified at all.
     """
     artefact, verified = artefact_file(run / "export", precision), run / "verify" / precision
-    card, verdict = _judged(verified, artefact, experiment, unverified=unverified)
-    known = {**card.provenance, _EXPORTED: artefact_digest(artefact)}
+    card, verdict = _judged(verified, artefact, experiment.verify, unverified=unverified)
     return Contents(
         model=artefact,
-        card=dataclasses.replace(card, provenance=known),
+        card=_exported(card, artefact),
         embed=True,
         verdict=verdict,
         pictures=of_folder(data) if data else of_run(run / "data", experiment.data, experiment.seed),
@@ -105,23 +104,27 @@ def contents_of_model(
     """Somebody's model file with its card: `card`, else the one beside it or inside.
 
     Of a file that holds a card the one inside gives way to the one found, which verification may have
-    completed.
+    completed. Where the records of verification lie beside it, the gate reads them, at its usual margin.
 
     Raises:
-        ContractError: `unverified` does not say that it may be passed on without a verdict.
+        ContractError: `unverified` does not say that it may be passed on without a verdict that is passed.
         ModelError: there is no model or no card.
     """
     if not model.exists():
         raise ModelError(f"{model}: no such model file")
-    if not unverified:
+    inside, verified = embedded_card(model), card is None and model.with_name(VERDICT).is_file()
+    if verified:
+        judged, verdict = _judged(model.parent, model, VerifyConfig(), unverified=unverified)
+        found = _exported(judged, model)
+    elif unverified:
+        found, verdict = _find_card(model, card, inside), Verdict.NONE
+    else:
         raise ContractError(f"{model}: it belongs to no run, so nothing here verified it{_ANYWAY}")
-    inside = embedded_card(model)
-    found = _find_card(model, card, inside)
     return Contents(
         model=model,
         card=found,
         embed=inside is not None and inside != found,
-        verdict=Verdict.NONE,
+        verdict=verdict,
         pictures=of_folder(data) if data else [*drawn(LESIONS), *odd_shapes()],
     )
 
@@ -133,11 +136,16 @@ def _find_card(model: Path, card: Path | None, inside: ModelCard | None) -> Mode
     return read_card(beside)
 
 
+def _exported(card: ModelCard, artefact: Path) -> ModelCard:
+    """`card` with the digest of the file it was written about, which changes when the card goes inside."""
+    return dataclasses.replace(card, provenance={**card.provenance, _EXPORTED: artefact_digest(artefact)})
+
+
 def _judged(
-    verified: Path, artefact: Path, experiment: Experiment, *, unverified: bool
+    verified: Path, artefact: Path, config: VerifyConfig, *, unverified: bool
 ) -> tuple[ModelCard, Verdict]:
     try:
-        return require_passed(verified, artefact, config=experiment.verify), Verdict.PASSED
+        return require_passed(verified, artefact, config=config), Verdict.PASSED
     except ContractError as error:
         if not unverified:
             raise ContractError(f"{error}{_ANYWAY}") from error

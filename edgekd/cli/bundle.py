@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekd import console, pipeline
+from edgekd import console, demo_model, pipeline
 from edgekd.cli.options import Card, Json, Quiet, Verbose
 from edgekd.config import Experiment, Precision
 from edgekd.console import log
@@ -179,6 +179,23 @@ def bundle_of_run(
     """
     order = Order(platform=platform, precision=precision, out=out, unverified=unverified, force=force)
     return _fill(run, order).folder
+
+
+def bundle_of_demo() -> Path:
+    """The folder of the web bundle of the model that comes with edgekd, made or kept in the user's cache.
+
+    Raises:
+        EdgekdError: as `edgekd bundle`.
+    """
+    from edgekd.bundle.make import Wishes, write_bundle
+    from edgekd.bundle.manifest import Platform
+    from edgekd.bundle.source import contents_of_model
+    from edgekd.runtimes.environments import cache_folder
+
+    folder = cache_folder() / "demo"
+    contents = contents_of_model(demo_model.MODEL, None, unverified=True)
+    write_bundle(folder, Platform.WEB, contents, Wishes(licence=demo_model.LICENCE, owned=True))
+    return folder
 
 
 def _check(source: Path, orders: Sequence[Order]) -> None:

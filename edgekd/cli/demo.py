@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edgekd.bundle.web_server import WebServer
 
 PORT = 8765
-_QUICKSTART = Path("runs") / "quickstart"
 
 
 def demo(
@@ -26,7 +25,7 @@ def demo(
         Path | None,
         typer.Argument(
             metavar="[RUN]",
-            help="A run folder, or a web bundle. Without one: a small network on generated lesions.",
+            help="A run folder, or a web bundle. Without one: the model that comes with edgekd.",
             show_default=False,
         ),
     ] = None,
@@ -45,8 +44,10 @@ def demo(
 ) -> None:
     """Try the model of RUN in a browser of this machine; the photos never leave it. Ctrl+C ends it.
 
-    It serves the bundle that `edgekd bundle RUN --web` writes, on the loopback interface only. Without RUN,
-    the experiment quickstart is trained first, which takes minutes.
+    It serves the bundle that `edgekd bundle RUN --web` writes, on the loopback interface only. Without RUN
+    it shows the model that comes with edgekd, which saw the training split of ISIC 2017.
+
+    Example: edgekd demo
 
     Example: edgekd demo runs/isic2017
     """
@@ -67,7 +68,7 @@ def _bundle(run: Path | None, precision: str) -> Bundle:
     from edgekd.bundle.check import open_bundle
     from edgekd.bundle.manifest import MANIFEST, Platform
 
-    folder = run if run and (run / MANIFEST).is_file() else _make(run or _quickstart(), precision)
+    folder = run if run and (run / MANIFEST).is_file() else _make(run, precision)
     bundle = open_bundle(folder)
     if bundle.manifest.platform is not Platform.WEB:
         raise UsageError(
@@ -76,28 +77,15 @@ def _bundle(run: Path | None, precision: str) -> Bundle:
     return bundle
 
 
-def _make(run: Path, precision: str) -> Path:
+def _make(run: Path | None, precision: str) -> Path:
     """The web bundle of `run`; a demonstration shows any verdict, and the page says which."""
-    from edgekd.cli.bundle import bundle_of_run
+    from edgekd.cli.bundle import bundle_of_demo, bundle_of_run
 
+    if run is None and precision:
+        raise UsageError(f"--precision {precision} names an artefact of RUN, and no RUN was given")
+    if run is None:
+        return bundle_of_demo()
     return bundle_of_run(run, "web", precision=precision, unverified=True)
-
-
-def _quickstart() -> Path:
-    """The run folder of quickstart; trained now, unless there is one."""
-    from edgekd import pipeline
-    from edgekd.cli.run import resolve
-    from edgekd.pipeline import Station
-    from edgekd.runs import Run
-    from edgekd.training.workers import own_run
-
-    run = Run(_QUICKSTART)
-    if not (run.root / "experiment.json").is_file():
-        console.log.info("no RUN was given: training quickstart first, a small network on generated lesions")
-        experiment = resolve(run, "quickstart", None, None, False, [])
-        with own_run(run, experiment.strategy) as own:
-            pipeline.make(own, experiment, Station.VERIFY)
-    return run.root
 
 
 def _serve(server: WebServer, bundle: Bundle, *, open_page: bool) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgekd import console
-from edgekd.cli.options import Card, Json, ModelFile, Quiet, Verbose
+from edgekd.cli.options import Card, Json, Quiet, Verbose
+from edgekd.demo_model import MODEL
+from edgekd.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekd.assess import Answer, Refusal
 
 
 def predict(
-    model: ModelFile,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] IMAGE",
+            help="MODEL: a .tflite, .keras or .h5 file, unless --demo names one.",
+            show_default=False,
+        ),
+    ],
+    demo: Annotated[bool, typer.Option("--demo", help="Ask the model that comes with edgekd.")] = False,
     card: Card = None,
     age: Annotated[float | None, typer.Option(help="Years.", show_default=False)] = None,
     sex: Annotated[str | None, typer.Option(help="As the card lists them.", show_default=False)] = None,
@@ -42,11 +52,14 @@ def predict(
     every IMAGE, tell what the card asks for; what is left out is unknown.
 
     Example: edgekd predict runs/quickstart/export/int8/model.tflite lesion.jpg
+
+    Example: edgekd predict --demo lesion.jpg
     """
     console.configure(quiet=quiet, verbose=verbose)
     from edgekd import assess
     from edgekd.data.patient import Person
 
+    model, images = _asked(paths, demo=demo)
     facts = assess.find_card(model, card)
     person = Person(age=age, sex=sex, site=site, images=pictures, same_site=same_site)
     answers = list(
@@ -64,6 +77,18 @@ def predict(
         ("image", "score", "probability", "call"),
         [_row(a) for a in answers],
     )
+
+
+def _asked(paths: Sequence[Path], *, demo: bool) -> tuple[Path, Sequence[Path]]:
+    """The model, and the images it is asked about."""
+    if demo:
+        return MODEL, paths
+    if len(paths) < 2:
+        raise UsageError(
+            f"expected MODEL IMAGE..., got only {paths[0]}: name a model file and at least one image, or ask "
+            "the model that comes with edgekd with --demo"
+        )
+    return paths[0], paths[1:]
 
 
 def _row(answer: Answer | Refusal) -> tuple[str, str, str, str]:
