@@ -58,7 +58,10 @@ _HINTON = "distill.method=hinton"
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """A way of training: `settings` on top of the experiment, and the arm it is compared with."""
+    """A way of training: `settings` on top of the experiment, and the arm it is compared with.
+
+    Teaching by Hinton, the default of the tool, is compared with labels alone; other methods with it.
+    """
 
     settings: tuple[str, ...]
     against: str | None
@@ -68,10 +71,10 @@ class Arm:
 ARMS: Mapping[str, Arm] = {
     "none": Arm(settings=("distill.method=none",), against=None),
     "hinton": Arm(settings=(_HINTON,), against="none"),
-    "dkd": Arm(settings=("distill.method=dkd",), against="none"),
-    "dist": Arm(settings=("distill.method=dist",), against="none"),
-    "logit-standardised": Arm(settings=("distill.method=logit_standardised",), against="none"),
-    "focal-kl": Arm(settings=("distill.method=focal_kl", "distill.loss=focal"), against="none"),
+    "dkd": Arm(settings=("distill.method=dkd",), against="hinton"),
+    "dist": Arm(settings=("distill.method=dist",), against="hinton"),
+    "logit-standardised": Arm(settings=("distill.method=logit_standardised",), against="hinton"),
+    "focal-kl": Arm(settings=("distill.method=focal_kl", "distill.loss=focal"), against="hinton"),
     "hinton-online": Arm(settings=(_HINTON, "distill.answers=online"), against="hinton"),
     "hinton-fixed": Arm(settings=(_HINTON, "distill.answers=fixed"), against="hinton"),
     "binary-none": Arm(settings=("distill.method=none",), against="none", binary=True),
@@ -84,16 +87,20 @@ ARMS: Mapping[str, Arm] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rounded:
-    """A way of becoming 8-bit: the file's precision, and settings of the quantization-aware training."""
+    """A way of becoming 8-bit: the file's precision, and settings of the quantization-aware training.
+
+    It is compared with the student made 8-bit the way `against` (empty: with the float student).
+    """
 
     precision: Precision
     settings: tuple[str, ...] = ()
+    against: str = ""
 
 
 ROUNDED: Mapping[str, Rounded] = {
-    "ptq": Rounded(precision=Precision.INT8_PTQ),
     "qat": Rounded(precision=Precision.INT8),
-    "qat-labels": Rounded(precision=Precision.INT8, settings=("qat.float_weight=0",)),
+    "qat-labels": Rounded(precision=Precision.INT8, settings=("qat.float_weight=0",), against=":qat"),
+    "ptq": Rounded(precision=Precision.INT8_PTQ, against=":qat"),
 }
 
 
@@ -254,7 +261,7 @@ def _rounded(way: str, student: Model, experiment: Experiment, folders: Folders)
         student,
         name=f"{student.arm}.{way}-{student.seed}",
         arm=f"{student.arm}:{way}",
-        against=student.arm,
+        against=f"{student.arm}{kind.against}",
         file=artefact_file(run.folder(Station.EXPORT), kind.precision),
         training_seconds=seconds,
     )
@@ -326,6 +333,7 @@ def _write(students: Mapping[str, Student], dataset: Dataset, place: Place) -> N
         versions=tool_versions(_TOOLS),
         students=tuple(ordered),
         groups=groups(dataset.test),
+        validation_groups=groups(dataset.validation),
     )
     write_json(options.folder / RECORD, record)
     name = options.folder.name

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ HEAD = (
     "test AUC",
     f"sensitivity at specificity {SPECIFICITY:.2f}",
     "against",
-    "difference of AUC",
+    "difference, validation",
+    "difference, test",
     "min to train",
 )
 
@@ -66,7 +68,8 @@ class Student:
 class MethodsRecord:
     """A comparison: the experiment, what of it was changed for all, and every student.
 
-    `groups` is what makes test images dependent (patient or lesion, null: nothing known), in their order.
+    `groups` is what makes test images dependent (patient or lesion, null: nothing known), in their order;
+    `validation_groups` the same of the validation images.
     """
 
     schema: str = SCHEMA
@@ -75,6 +78,7 @@ class MethodsRecord:
     versions: dict[str, str]
     students: tuple[Student, ...]
     groups: tuple[str | None, ...]
+    validation_groups: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -137,13 +141,15 @@ def _row(arm: str, record: MethodsRecord, read: _Read) -> tuple[str, ...]:
         _spread([roc_auc_score(one.test.labels, one.test.score) for one in said]),
         _spread([sensitivity_at_specificity(one.test.labels, one.test.score, SPECIFICITY) for one in said]),
         students[0].against or NONE,
-        estimate(difference(arm, record, read), signed=True),
+        *(estimate(difference(arm, record, read, part), signed=True) for part in ("validation", "test")),
         f"{statistics.median(student.training_seconds for student in students) / 60:.1f}",
     )
 
 
-def difference(arm: str, record: MethodsRecord, read: _Read) -> Estimate | None:
-    """The test AUC of `arm` minus that of the arm it is compared with, over the seeds both have.
+def difference(
+    arm: str, record: MethodsRecord, read: _Read, part: Literal["validation", "test"]
+) -> Estimate | None:
+    """The AUC of `arm` minus that of the arm it is compared with, on a `part`, over the seeds both have.
 
     None where they share none.
 
@@ -156,9 +162,10 @@ def difference(arm: str, record: MethodsRecord, read: _Read) -> Estimate | None:
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
-    candidate, reference = ([read(arm[seed]).test for seed in seeds] for arm in (ours, theirs))
+    candidate, reference = ([getattr(read(arm[seed]), part) for seed in seeds] for arm in (ours, theirs))
     _require_same([*candidate, *reference])
-    return seeded_auc_difference(reference[0].labels, _stack(reference), _stack(candidate), record.groups)
+    groups = record.groups if part == "test" else record.validation_groups
+    return seeded_auc_difference(reference[0].labels, _stack(reference), _stack(candidate), groups)
 
 
 def _require_same(said: Sequence[Predictions]) -> None:
@@ -187,7 +194,7 @@ def _circumstances(record: MethodsRecord, folder: Path) -> str:
         [
             f"{record.experiment}{changed}; test split: n = {first.n}, {first.n_positive} malignant "
             f"({groups} patients or lesions).",
-            "Mean ± standard deviation over seeds; whoever is chosen is chosen by validation AUC.",
+            "Mean ± standard deviation over seeds; whoever is chosen is chosen on validation.",
             f"Difference: mean over the same seeds ({', '.join(map(str, sorted(set(seeds))))}), 95 % "
             "interval over images (bootstrap by patient or lesion) and seeds (Welch–Satterthwaite): it holds "
             "for other images and other seeds, not for another teacher or data set.",

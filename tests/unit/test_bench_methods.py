@@ -91,6 +91,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={"edgekd": "0"},
         students=tuple(students),
         groups=tuple(f"p{n // 2}" for n in range(N)),
+        validation_groups=(None,) * N,
     )
     write_json(folder / RECORD, record)
     return folder.parent
@@ -108,22 +109,24 @@ def test_every_arm_has_its_row_against_its_own(results: Path) -> None:
     assert list(found) == list(ARMS)
     for arm, (against, _) in ARMS.items():
         assert found[arm][6] == (against or "–")
-    assert found["none"][7] == "–"
+    assert found["none"][7:9] == ["–", "–"]
     assert [found[arm][1] for arm in ARMS] == ["3", "3", "3", "2"]
     assert [found[arm][2] for arm in ARMS] == ["–", "–", "12", "–"]
-    assert found["hinton"][8] == "2.0"
+    assert found["hinton"][9] == "2.0"
 
 
 def test_the_figures_are_those_of_the_predictions(results: Path) -> None:
-    def areas(place: int, skill: float, seeds: int = 3) -> np.ndarray:
-        own = [said(10 * place + seed, skill) for seed in range(seeds)]
+    def areas(place: int, skill: float, seeds: int = 3, part: int = 0) -> np.ndarray:
+        own = [said(10 * place + seed + part, skill) for seed in range(seeds)]
         return np.array([roc_auc_score(one.labels, one.score) for one in own])
 
     none, hinton, dkd = areas(0, 0.6), areas(1, 1.4), areas(3, 1.0, 2)
     found = rows(results)
     assert found["hinton"][4] == f"{hinton.mean():.3f} ± {hinton.std(ddof=1):.3f}"
-    assert found["hinton"][7].startswith(f"{(hinton - none).mean():+.3f} [")
-    assert found["dkd"][7].startswith(f"{(dkd - none[:2]).mean():+.3f} [")
+    assert found["hinton"][8].startswith(f"{(hinton - none).mean():+.3f} [")
+    assert found["dkd"][8].startswith(f"{(dkd - none[:2]).mean():+.3f} [")
+    on_validation = areas(1, 1.4, part=500) - areas(0, 0.6, part=500)
+    assert found["hinton"][7].startswith(f"{on_validation.mean():+.3f} [")
 
 
 def test_how_often_the_test_split_was_looked_at_is_said(results: Path) -> None:
@@ -188,9 +191,9 @@ def test_the_whole_comparison_on_drawn_lesions_and_again(tmp_path: Path) -> None
     record = methods.read_methods(tmp_path / "kept")
     assert [student.arm for student in record.students] == [
         *arms[:2],
-        "hinton:ptq",
         "hinton:qat",
         "hinton:qat-labels",
+        "hinton:ptq",
         *arms[2:],
     ]
     assert {student.touches for student in record.students} == {1}
