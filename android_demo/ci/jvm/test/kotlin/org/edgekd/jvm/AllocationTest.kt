@@ -22,7 +22,16 @@ class AllocationTest {
         return bean.getThreadAllocatedBytes(thread) - before
     }
 
-    /** The counter counts: without this the zeros below would prove nothing. */
+    /**
+     * An object takes 16 bytes at the least, so that one a call would show. The JVM's own compiler may allocate some
+     * hundred bytes once, when it takes a method up.
+     */
+    private fun assertNothingPerCall(calls: Int, what: String, run: () -> Unit) {
+        val bytes = allocated(calls, run)
+        assertTrue("$what: $bytes bytes by $calls calls", bytes < 16L * calls)
+    }
+
+    /** The counter counts: without this what follows would prove nothing. */
     @Test
     fun theCounterCounts() {
         var kept = ByteArray(0)
@@ -39,25 +48,23 @@ class AllocationTest {
             val known = bundle.golden().patient
             var sum = 0.0
             Given.engine(bundle).use { engine ->
-                val bytes = allocated(CALLS) {
+                assertNothingPerCall(CALLS, bundle.card.name) {
                     engine.feed(pixels, known)
                     engine.invoke()
                     engine.read(logits)
                     sum += score.of(logits)
                 }
-                assertEquals("${bundle.card.name}, $sum", 0L, bytes)
+                assertTrue(sum.isFinite())
             }
         }
     }
 
-    /** A call allocates nothing; the JVM's compiler may, once, when it takes a method up. */
     @Test
     fun thePersonAllocatesNothing() {
         val made = Given.bundles.firstNotNullOf { it.card.patient }
         val known = ByteArray(made.columns.size)
         val person = Person(50.0, "female", "head/neck")
-        val bytes = allocated(CALLS) { made.write(person, known) }
-        assertTrue("$bytes bytes by $CALLS calls", bytes < CALLS)
+        assertNothingPerCall(CALLS, "person") { made.write(person, known) }
         assertTrue(known.any { it != 0.toByte() })
     }
 
@@ -67,7 +74,7 @@ class AllocationTest {
         val picture = ArgbPicture(640, 480, IntArray(640 * 480) { 0xFF shl 24 or it })
         val path = PixelPath(96)
         val into = ByteArray(path.byteCount)
-        assertEquals(0L, allocated(20) { path.prepare(picture, into) })
+        assertNothingPerCall(100, "picture") { path.prepare(picture, into) }
     }
 
     private companion object {
