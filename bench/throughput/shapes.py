@@ -31,6 +31,8 @@ _REFERENCE = "MobileNetV2 1.0 at 224"
 _SHAPES = {
     _REFERENCE: ("mobilenet_v2", 1.0, 224),
     "MobileNetV2 1.0 at 128": ("mobilenet_v2", 1.0, 128),
+    "MobileNetV2 0.35 at 128": ("mobilenet_v2", 0.35, 128),
+    "MobileNetV4-Conv-S at 128": ("mobilenet_v4_conv_small", 1.0, 128),
     "MobileNetV2 0.5 at 224": ("mobilenet_v2", 0.5, 224),
     "MobileNetV2 0.35 at 224": ("mobilenet_v2", 0.35, 224),
     "MobileNetV4-Conv-S at 224": ("mobilenet_v4_conv_small", 1.0, 224),
